@@ -1,0 +1,198 @@
+"""The one place that turns an exception into an answer."""
+
+from __future__ import annotations
+
+import errno
+import linecache
+import os
+import sys
+import sysconfig
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any, Literal
+
+from ml_runner import errors, libraries
+
+if TYPE_CHECKING:
+    from ml_runner.job import Job
+
+_MESSAGE_CHARACTERS = 500
+_STDERR_LINES = 20
+_STDERR_CHARACTERS = 4000
+
+_OURS = str(Path(__file__).resolve().parent) + os.sep
+_STANDARD_LIBRARY = tuple(
+    os.path.realpath(path) + os.sep
+    for path in {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
+)
+_INSTALLED = ("site-packages", "dist-packages")
+
+Owner = Literal["ours", "user", "library", "standard"]
+
+
+def to_error(error: BaseException, job: Job | None = None) -> errors.ExecutorError:
+    """What an exception means to the caller.
+
+    Args:
+        error: anything that was raised while a job ran.
+        job: that job, where it got as far as that.
+
+    Returns:
+        The error itself where it is one of ours; ``out-of-memory`` for ``MemoryError``; what a
+        framework's adapter makes of an exception of its library; ``framework-not-found`` for a
+        library that our own code could not import; ``internal-error`` where our own code raised;
+        else ``training-failure``, with the user's own frame.
+    """
+    if isinstance(error, errors.ExecutorError):
+        return error
+    if isinstance(error, MemoryError):
+        return _out_of_memory(error)
+    explained = _explain(error)
+    if explained is not None:
+        return explained
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return _disk_full(error)
+    frames = list(_frames(error.__traceback__))
+    owner = next((owner for owner, _, _ in reversed(frames) if owner != "standard"), "ours")
+    if owner == "ours":
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            return _not_installed(error.name)
+        return _defect(error, job)
+    return _training_failure(error, frames)
+
+
+def _explain(error: BaseException) -> errors.ExecutorError | None:
+    # Adapters know their library's own exceptions (a GPU's memory, a diverged loss, …).
+    for name, module in list(sys.modules.items()):
+        if name.startswith("ml_runner.frameworks."):
+            explain = getattr(getattr(module, "ADAPTER", None), "explain", None)
+            found = None if explain is None else explain(error)
+            if found is not None:
+                return found
+    return None
+
+
+def _training_failure(
+    error: BaseException, frames: list[tuple[Owner, FrameType, int]]
+) -> errors.ExecutorError:
+    metadata: dict[str, Any] = {"exception": type(error).__name__}
+    where = ""
+    frame = _users_frame(error, frames)
+    if frame is not None:
+        metadata["frame"] = frame
+        where = f" ({Path(frame['file']).name}, line {frame['line']}, in {frame['function']})"
+    if isinstance(error, SystemExit):
+        said = f"The script ended itself with sys.exit({error.code!r})"
+        solution = "Let it return, or raise an exception that says what is wrong."
+    else:
+        said = f"{type(error).__name__}: {_shorten(str(error))}" if str(error) else repr(error)
+        solution = (
+            f"Correct {frame['file']}, line {frame['line']}, or what is passed to it."
+            if frame
+            else "The library refused what it was given: change the parameter or the data that "
+            "the message names."
+        )
+        if isinstance(error, ModuleNotFoundError) and error.name:
+            module = error.name.partition(".")[0]
+            solution = f"Install it: {libraries.install_command(module)}"
+    return errors.TrainingFailure(
+        said + where, solution=solution, metadata=metadata, stderr=_traceback(error)
+    )
+
+
+def _users_frame(
+    error: BaseException, frames: list[tuple[Owner, FrameType, int]]
+) -> dict[str, Any] | None:
+    """The innermost line of the user's own code."""
+    if isinstance(error, SyntaxError) and error.filename and _owner(error.filename) == "user":
+        return {
+            "file": error.filename,
+            "line": error.lineno or 0,
+            "function": "<module>",
+            "code": (error.text or "").strip(),
+        }
+    for owner, frame, line in reversed(frames):
+        if owner == "user":
+            file = frame.f_code.co_filename
+            return {
+                "file": file,
+                "line": line,
+                "function": frame.f_code.co_name,
+                "code": linecache.getline(file, line).strip(),
+            }
+    return None
+
+
+def _not_installed(module: str) -> errors.ExecutorError:
+    top = module.partition(".")[0]
+    try:
+        libraries.need(module, top)
+    except errors.FrameworkNotFound as error:
+        return error
+    # It can be imported by now: somebody installed it meanwhile.
+    return errors.FrameworkNotFound(
+        f"{top} could not be imported", solution="Call again.", metadata={"module": module}
+    )
+
+
+def _out_of_memory(error: MemoryError) -> errors.ExecutorError:
+    said = f": {_shorten(str(error))}" if str(error) else ""
+    return errors.OutOfMemory(
+        f"The machine's memory does not suffice{said}",
+        solution="Use fewer rows or columns, a smaller model or batch, or a machine with more.",
+        stderr=_traceback(error),
+    )
+
+
+def _disk_full(error: OSError) -> errors.ExecutorError:
+    where = f" while writing '{error.filename}'" if error.filename else ""
+    return errors.TrainingFailure(
+        f"{error.strerror}{where}",
+        solution="Free space on that disk, or name an outputDir on another.",
+        metadata={"exception": type(error).__name__},
+        stderr=_traceback(error),
+    )
+
+
+def _defect(error: BaseException, job: Job | None) -> errors.ExecutorError:
+    # The whole traceback, for whoever mends it; the answer holds its end.
+    traceback.print_exception(type(error), error, error.__traceback__)
+    log = None if job is None or job.light else str(job.directory / "stderr.log")
+    place = f"; its log is {log}" if log else ""
+    return errors.InternalError(
+        f"A defect of ML Executor: {type(error).__name__}: {_shorten(str(error))}",
+        solution=f"Please report it with the traceback in stderr{place}. Other calls work.",
+        metadata={"exception": type(error).__name__, **({"log": log} if log else {})},
+        stderr=_traceback(error),
+    )
+
+
+def _frames(trace: TracebackType | None) -> Iterator[tuple[Owner, FrameType, int]]:
+    """(whose code, frame, line) from the outermost to the innermost."""
+    for frame, line in traceback.walk_tb(trace):
+        yield _owner(frame.f_code.co_filename), frame, line
+
+
+def _owner(file: str) -> Owner:
+    if file.startswith("<"):
+        # Frozen modules, and code that a library compiled from a string.
+        return "standard"
+    path = os.path.realpath(file)
+    if path.startswith(_OURS):
+        return "ours"
+    if any(part in _INSTALLED for part in Path(path).parts):
+        return "library"
+    return "standard" if path.startswith(_STANDARD_LIBRARY) else "user"
+
+
+def _traceback(error: BaseException) -> str:
+    lines = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    return "\n".join(lines.splitlines()[-_STDERR_LINES:])[-_STDERR_CHARACTERS:]
+
+
+def _shorten(text: str) -> str:
+    if len(text) <= _MESSAGE_CHARACTERS:
+        return text
+    return text[: _MESSAGE_CHARACTERS - 1] + "…"

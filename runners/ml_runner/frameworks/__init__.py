@@ -1,0 +1,92 @@
+"""The registry of frameworks: the one place that knows which there are."""
+
+from __future__ import annotations
+
+import importlib
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from ml_runner import errors, manifest
+from ml_runner.nearest import nearest
+
+if TYPE_CHECKING:
+    from ml_runner.frameworks.base import Adapter, Estimator
+    from ml_runner.training.metrics import Metric
+
+
+def names() -> list[str]:
+    """The frameworks of the manifest; each has a module of its name here."""
+    return [row["name"] for row in manifest.load()["frameworks"]]
+
+
+@lru_cache(maxsize=None)
+def get(name: str) -> Adapter:
+    """The adapter of a framework, by name or alias. Raises ``KeyError`` for an unknown one."""
+    module = importlib.import_module(f"{__name__}.{manifest.framework(name)['name']}")
+    return module.ADAPTER
+
+
+def all_adapters() -> list[Adapter]:
+    """Every adapter, in the manifest's order."""
+    return [get(name) for name in names()]
+
+
+def resolve_training(framework: str, config: dict[str, Any]) -> tuple[Adapter, str | None]:
+    """The adapter that trains what the call asks for, and for ``auto`` why it is that one.
+
+    Raises:
+        InvalidConfiguration: ``auto``, and no framework has such an algorithm.
+    """
+    if framework != "auto":
+        return get(framework), None
+    algorithm = config.get("algorithm")
+    if algorithm is None:
+        raise errors.InvalidConfiguration(
+            "framework is 'auto', and config.algorithm does not say what to train",
+            solution=f"Name the algorithm, or the framework: {', '.join(names())}.",
+            metadata={"key": "config.algorithm", "allowed": names()},
+        )
+    claims = [(adapter.claims(algorithm), adapter) for adapter in all_adapters()]
+    strength = max(claim for claim, _ in claims)
+    if strength == 0:
+        known = [name for adapter in all_adapters() for name in adapter.algorithms()]
+        near = nearest(algorithm, known)
+        raise errors.InvalidConfiguration(
+            f"No framework here has an algorithm '{algorithm}'",
+            solution=(f"Did you mean '{near}'? " if near else "")
+            + f"Name an estimator's class, or one of the frameworks: {', '.join(names())}.",
+            metadata={
+                "key": "config.algorithm",
+                "sent": algorithm,
+                **({"nearest": near} if near else {}),
+            },
+        )
+    adapter = next(adapter for claim, adapter in claims if claim == strength)
+    return adapter, f"{algorithm} is an algorithm of {adapter.title}"
+
+
+def estimator_class(name: str) -> Estimator | None:
+    """The scikit-learn-compatible estimator of that name, from whichever framework has it.
+
+    Raises:
+        FrameworkNotFound: a framework that is not installed has it.
+    """
+    for adapter in all_adapters():
+        found = adapter.estimator_class(name)
+        if found is not None:
+            return found
+    return None
+
+
+def metric(name: str) -> Metric | None:
+    """The metric of that name, from whichever installed framework has it."""
+    for adapter in all_adapters():
+        found = adapter.metric(name)
+        if found is not None:
+            return found
+    return None
+
+
+def metric_names() -> list[str]:
+    """Every name that ``metric`` knows."""
+    return [name for adapter in all_adapters() for name in adapter.metrics()]

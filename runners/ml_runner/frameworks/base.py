@@ -1,0 +1,262 @@
+"""What a framework must be able to do: the protocols that every adapter fills.
+
+An action works with an ``Adapter``, the ``Learner`` it makes from a call, and the ``Model`` that
+comes out of a fit, and knows no framework beyond these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from ml_runner.training.history import History
+from ml_runner.training.metrics import Metric, Outputs
+
+if TYPE_CHECKING:
+    from ml_runner.data.table import TableData
+    from ml_runner.job import Job
+
+CLASSIFICATION, REGRESSION = "classification", "regression"
+
+
+class Progress(Protocol):
+    """What a fit tells while it runs, and what it asks."""
+
+    def step(self, unit: str, done: int, total: int, metrics: Mapping[str, float]) -> None:
+        """``done`` of ``total`` units are behind; cheap enough for every step."""
+        ...
+
+    @property
+    def cancel_requested(self) -> bool:
+        """Whether to stop at the next good place (where a checkpoint can be written)."""
+        ...
+
+    def checkpoint(
+        self, done: int, state: Mapping[str, Any], files: Mapping[str, bytes], *, now: bool = False
+    ) -> None:
+        """Writes a checkpoint (``now``: in any case). Does nothing where none are kept."""
+        ...
+
+    def wants_checkpoint(self) -> bool:
+        """Whether a checkpoint is due, so that its state is worth collecting."""
+        ...
+
+
+@dataclass(frozen=True)
+class Estimator:
+    """A scikit-learn-compatible estimator class and what it needs, as its own adapter knows it.
+
+    Attributes:
+        cls: the class.
+        framework: name of the adapter that it belongs to.
+        parameters: names that its constructor or its library takes beyond ``get_params()``.
+        encoded_labels: it takes only the labels 0 … k-1.
+        default_seed: what ``random_state`` is set to where the call says nothing (None: its own).
+        threads: set ``n_jobs`` to the job's threads even though the result may depend on it.
+        accepts_strings: it takes columns of strings as they are.
+        accepts_categories: it takes pandas' category columns as they are.
+        device: parameters that make it compute on a GPU, where that is there and asked for.
+    """
+
+    cls: type
+    framework: str
+    parameters: frozenset[str] = frozenset()
+    encoded_labels: bool = False
+    default_seed: int | None = 0
+    threads: bool = False
+    accepts_strings: bool = False
+    accepts_categories: bool = False
+
+    def fit_hooks(self, estimator: Any, progress: Progress) -> tuple[dict[str, Any], dict[str, Any]]:
+        """(parameters to set for the fit alone, keyword arguments of ``fit``) that report rounds."""
+        return {}, {}
+
+
+@runtime_checkable
+class Model(Protocol):
+    """A fitted model.
+
+    Attributes:
+        algorithm: class name or the like.
+        task: ``classification`` or ``regression``.
+        classes: all labels in the order of probability columns; None for numbers.
+        history: what each round measured, where there were rounds.
+        better: metric of the history → whether more is better.
+        metadata: what a report should say of it (``bestIteration``, ``rounds``, …).
+    """
+
+    algorithm: str
+    task: str
+    classes: list[Any] | None
+    history: History | None
+    better: dict[str, bool]
+    metadata: dict[str, Any]
+
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether ``outputs`` can hold probabilities."""
+        ...
+
+    def outputs(self, X: Any, *, probabilities: bool = True) -> Outputs:
+        """Predictions for n rows; with ``probabilities`` also those (or decision values)."""
+        ...
+
+    def feature_importances(self) -> np.ndarray | None:
+        """(features,) in the order of the columns, or None where it has none."""
+        ...
+
+    def files(self) -> dict[str, tuple[str, bytes]]:
+        """What to save: artifact key → (file name, content); ``model`` is always among them."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """What ``Adapter.load`` needs beside the model file; becomes part of the descriptor."""
+        ...
+
+
+class Learner(Protocol):
+    """An algorithm with its parameters, checked before any data was read; fits any number of times.
+
+    Attributes:
+        algorithm: its name in reports.
+        task: ``classification`` or ``regression``; None until ``prepare`` has seen the target.
+        classes: labels, after ``prepare``; None for numbers.
+        accepts_strings: takes columns of strings.
+        accepts_missing: takes missing values.
+        accepts_categories: takes columns of categories.
+        accepts_weights: takes sample weights.
+        watches_validation: validation data take part in the fit (a split is for that, not a test).
+        gpu_used: whether fits run on a GPU.
+        parameters: all its parameters, for the descriptor.
+    """
+
+    algorithm: str
+    task: str | None
+    classes: list[Any] | None
+    accepts_strings: bool
+    accepts_missing: bool
+    accepts_categories: bool
+    accepts_weights: bool
+    watches_validation: bool
+    gpu_used: bool
+    parameters: dict[str, Any]
+
+    def prepare(self, data: TableData) -> None:
+        """Holds the target against the algorithm; fixes ``task`` and ``classes``.
+
+        Raises:
+            InvalidConfiguration: they do not go together.
+            DataLoadingError: a target from which nothing can be learned.
+        """
+        ...
+
+    def fit(
+        self, train: TableData, *, validation: TableData | None = None, progress: Progress
+    ) -> Model:
+        """Fits a fresh model.
+
+        Raises:
+            TrainingFailure: the library raised.
+            TrainingDiverged: a metric became NaN or infinite.
+        """
+        ...
+
+
+class Adapter(Protocol):
+    """A framework.
+
+    Attributes:
+        name: as in calls and reports.
+        title: as people write it.
+    """
+
+    name: str
+    title: str
+
+    def preload(self) -> None:
+        """Imports all that a job needs, and computes nothing. Raises ``FrameworkNotFound``."""
+        ...
+
+    def versions(self) -> dict[str, str]:
+        """Distribution → version of what decides its results; only what is installed."""
+        ...
+
+    def claims(self, algorithm: str) -> int:
+        """0: not its algorithm; 1: it can train it; 2: it is its own. Imports nothing foreign."""
+        ...
+
+    def algorithms(self) -> list[str]:
+        """Names that ``algorithm`` may have, for suggestions."""
+        ...
+
+    def learner(self, job: Job) -> Learner:
+        """What the call asks to train.
+
+        Raises:
+            InvalidConfiguration: algorithm or hyperparameters that it does not have.
+            FrameworkNotFound: the library is absent.
+        """
+        ...
+
+    def estimator_class(self, name: str) -> Estimator | None:
+        """Its scikit-learn-compatible estimator of that class name (dotted too), or None."""
+        ...
+
+    def metric(self, name: str) -> Metric | None:
+        """The metric that its library has under this name, or None."""
+        ...
+
+    def metrics(self) -> list[str]:
+        """Names for ``metric``, for suggestions."""
+        ...
+
+    def recognises(self, path: Path, head: bytes) -> bool:
+        """Whether the file looks like a model of its (``head``: its first bytes)."""
+        ...
+
+    def is_safe(self, path: Path) -> bool:
+        """Whether loading such a file runs no code of its author's."""
+        ...
+
+    def load(self, path: Path, data: bytes, description: Mapping[str, Any] | None) -> Model:
+        """The model in ``data``, the content of ``path``.
+
+        Args:
+            description: what ``Model.describe`` said; None where the file came alone.
+
+        Raises:
+            ModelLoadingError: it is not what it should be; says what it is.
+        """
+        ...
+
+    def columns(self, model: Model) -> list[str] | None:
+        """The feature columns that the model itself names, where it came without a description."""
+        ...
+
+
+@dataclass
+class Silent:
+    """A ``Progress`` that tells nobody (for fits inside other fits)."""
+
+    steps: list[Any] = field(default_factory=list)
+
+    def step(self, unit: str, done: int, total: int, metrics: Mapping[str, float]) -> None:
+        """Ignored."""
+
+    @property
+    def cancel_requested(self) -> bool:
+        """Never."""
+        return False
+
+    def checkpoint(
+        self, done: int, state: Mapping[str, Any], files: Mapping[str, bytes], *, now: bool = False
+    ) -> None:
+        """Ignored."""
+
+    def wants_checkpoint(self) -> bool:
+        """Never."""
+        return False

@@ -1,0 +1,1 @@
+"""Processes: zygote, supervisor, job, resident. The standard library alone."""

@@ -1,0 +1,101 @@
+"""Jobs that nobody supervises: published, declared dead, or started.
+
+Whether somebody does is only ever told by the job's lock, which death releases.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from ml_runner import errors, files
+from ml_runner.process import ending, launch, leftovers
+from ml_runner.process.history import History
+
+
+def adopt(directory: Path) -> str:
+    """Sees to one job that may have lost its supervisor.
+
+    Args:
+        directory: the job's directory, absolute.
+
+    Returns:
+        ``absent`` (no job there), ``held`` (somebody owns it), ``reported`` (its report was there),
+        ``published`` (its result is now its report), ``crashed`` (declared dead now), or
+        ``supervising`` (it was queued; a detached supervisor has it now).
+    """
+    if not (directory / "request.json").exists():
+        return "absent"
+    lock = files.try_lock(directory / "lock")
+    if lock is None:
+        return "held"
+    try:
+        outcome = conclude(directory)
+        if outcome is None:
+            start_supervisor(directory, launch.execute, lock=lock)
+            outcome = "supervising"
+        return outcome
+    finally:
+        os.close(lock)
+
+
+def conclude(directory: Path) -> str | None:
+    """Ends a job whose lock the caller holds; ``None`` where it has never started.
+
+    Returns:
+        ``reported``, ``published`` or ``crashed``, as ``adopt`` says.
+    """
+    if (directory / "report.json").exists():
+        return "reported"
+    history = History.read(directory)
+    result = files.read_json_or_none(directory / "result.json")
+    if history.started is None and not ending.is_answer(result):
+        return None
+    record: dict[str, Any] = files.read_json(directory / "request.json")
+    leftovers.kill(record["id"], directory)
+    # Read again: the job may have written it while it was being killed.
+    result = files.read_json_or_none(directory / "result.json")
+    if ending.is_answer(result):
+        ending.publish(directory, result)
+        return "published"
+    ending.publish(directory, _death(directory, record, history).to_answer())
+    return "crashed"
+
+
+def start_supervisor(directory: Path, entry: launch.Entry, *, lock: int | None = None) -> int:
+    """Forks a detached supervisor; for processes that have one thread and no framework.
+
+    Returns:
+        Its pid.
+    """
+    from ml_runner.process import supervisor  # it uses this module in turn
+
+    sys.stdout.flush()
+    sys.stderr.flush()
+    pid = os.fork()
+    if pid:
+        return pid
+    code = errors.InternalError.default_exit_code()
+    try:
+        code = supervisor.supervise(directory, entry, lock=lock)
+    finally:
+        os._exit(code)
+
+
+def _death(directory: Path, record: dict[str, Any], history: History) -> errors.ExecutorError:
+    started = history.started or {}
+    last = history.last or {}
+    elapsed = None
+    if "time" in started:
+        # Nobody saw it die: it lived until its last event at least.
+        elapsed = max(0.0, last.get("time", time.time()) - started["time"])
+    what = ending.Circumstances(
+        record,
+        checkpoint=history.checkpoint,
+        elapsed=elapsed,
+        stderr=ending.last_lines(directory / "stderr.log"),
+    )
+    return ending.crashed(what, None)

@@ -1,0 +1,109 @@
+"""The job's own process: from the request in its directory to the answer beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import gc
+import importlib
+import os
+import random
+import signal
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ml_runner import failures, files, validate
+from ml_runner.job import Job
+from ml_runner.process import launch, system
+from ml_runner.process.decline import Decline
+
+
+def main(directory: Path) -> NoReturn:
+    """Does the job, writes ``result.json`` and ends the process with the answer's exit code.
+
+    The process is a forked one (of a zygote that has imported the framework) or a fresh one; what
+    another job left in it cannot be: each process does one job.
+    """
+    answer = _answer(directory)
+    # There is an answer now; a request to stop comes too late to change it.
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+    files.write_json(directory / "result.json", answer)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):
+            stream.flush()
+    # Neither exit handlers nor destructors of libraries get a say after the answer.
+    os._exit(answer.get("executionReport", answer.get("error", {})).get("exitCode", 0))
+
+
+def perform(job: Job) -> dict[str, Any]:
+    """Validates a job's request once more and runs its action; the answer, an error included.
+
+    Raises:
+        Decline: in a resident process, where the action will not run there.
+    """
+    from ml_runner import report
+
+    try:
+        validate.validate(job.action, job.request)
+        body = load_action(job.action).run(job)
+        return report.finish(job, body)
+    except Decline:
+        raise
+    except BaseException as error:
+        return failures.to_error(error, job).to_answer()
+
+
+def load_action(name: str) -> Any:
+    """The module of an action."""
+    return importlib.import_module(f"ml_runner.actions.{name.replace('-', '_')}")
+
+
+def _answer(directory: Path) -> dict[str, Any]:
+    try:
+        job = Job(directory)
+        job.listen_for_cancel()
+        _make_fresh(job.threads)
+        return perform(job)
+    except BaseException as error:
+        # Before there was an action to blame: the record is broken, or a request to stop came.
+        return failures.to_error(error).to_answer()
+
+
+def _make_fresh(threads: int) -> None:
+    gc.enable()
+    system.watch_parent()
+    faulthandler.enable()
+    # Scripts see neither the server's arguments nor leave compiled files beside themselves.
+    sys.argv = [sys.executable]
+    sys.dont_write_bytecode = True
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            # What a script prints is seen while it runs, and no character of it is an error.
+            reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    _reseed()
+    limit_threads(threads)
+
+
+def _reseed() -> None:
+    # Forks of one zygote would all draw the same numbers.
+    random.seed()
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        numpy.random.seed()
+
+
+def limit_threads(threads: int) -> None:
+    """Bounds the threads of what is imported already, and of what will be.
+
+    Environment variables are read when a library is loaded; a forked process has that behind it.
+    """
+    launch.set_thread_variables(threads)
+    with contextlib.suppress(ImportError):
+        importlib.import_module("threadpoolctl").threadpool_limits(limits=threads)
+    for name, module in list(sys.modules.items()):
+        if name.startswith("ml_runner.frameworks."):
+            after_fork = getattr(getattr(module, "ADAPTER", None), "after_fork", None)
+            if after_fork is not None:
+                after_fork(threads)

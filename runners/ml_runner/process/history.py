@@ -1,0 +1,54 @@
+"""What the events of a job say, read by those who did not write them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass
+class History:
+    """The events that matter for ending a job.
+
+    Attributes:
+        started: the ``started`` event, if the job ever ran.
+        ended: the ``ended`` event, if there is one.
+        checkpoint: the last ``checkpoint`` as ``{"path", "unit", "done"}``.
+        last: the last event of any kind.
+    """
+
+    started: dict[str, Any] | None = None
+    ended: dict[str, Any] | None = None
+    checkpoint: dict[str, Any] | None = None
+    last: dict[str, Any] | None = None
+
+    @classmethod
+    def read(cls, directory: Path) -> History:
+        """Reads ``events.ndjson`` of a job's directory; torn lines are passed over."""
+        history = cls()
+        try:
+            file = open(directory / "events.ndjson", "rb")
+        except FileNotFoundError:
+            return history
+        with file:
+            for line in file:
+                try:
+                    event = json.loads(line)
+                except ValueError:
+                    continue
+                if not isinstance(event, dict):
+                    continue
+                history._take(event)
+        return history
+
+    def _take(self, event: dict[str, Any]) -> None:
+        self.last = event
+        kind = event.get("type")
+        if kind == "started":
+            self.started = event
+        elif kind == "ended":
+            self.ended = event
+        elif kind == "checkpoint":
+            self.checkpoint = {key: event.get(key) for key in ("path", "unit", "done")}

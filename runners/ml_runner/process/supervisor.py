@@ -1,0 +1,385 @@
+"""The supervisor: one process a job, which alone waits for it, bounds it, ends it and tells its end.
+
+It needs nothing of the server that asked for the job and outlives it. See ``docs/protocol.md``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import gc
+import os
+import selectors
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ml_runner import errors, files, validate
+from ml_runner.job import EventLog
+from ml_runner.process import adopt, child, descendants, ending, launch, system
+from ml_runner.process.history import History
+from ml_runner.process.slots import SlotQueue
+from ml_runner.process.streams import Stream
+
+# From the request to stop: so long may the job write a checkpoint, so long may its processes end.
+SECONDS_TO_STOP = 3.0
+SECONDS_TO_TERMINATE = 1.0
+# What a job leaves running after its own end may tidy up for so long.
+SECONDS_FOR_LEFTOVERS = 0.25
+# A process that SIGKILL does not end within this hangs in the kernel; the answer does not wait.
+SECONDS_TO_DIE = 4.0
+_KILL_AGAIN_SECONDS = 0.02
+_PUBLISH_RETRY_SECONDS = 60.0
+
+
+def supervise(directory: Path, entry: launch.Entry = child.main, *, lock: int | None = None) -> int:
+    """Becomes the supervisor of the job in ``directory``, until its end is published.
+
+    The process must be one that was made for this: its session, descriptors, signals and standard
+    streams are taken over, and the caller must end it with ``os._exit`` afterwards.
+
+    Args:
+        directory: the job's directory, absolute.
+        entry: what the forked job process does: ``child.main`` where this process may go on after
+            a fork, ``launch.execute`` to start a fresh interpreter.
+        lock: descriptor of the job's lock, where the caller already holds it.
+
+    Returns:
+        The exit code for this process: 0, or that of ``internal-error`` where it met a defect.
+    """
+    launch.detach(files.state_home() / "logs")
+    launch.undo_signals()
+    system.close_descriptors(keep=[] if lock is None else [lock])
+    # A collection would touch, and so copy, every page that is shared with the zygote.
+    gc.disable()
+    if lock is None:
+        lock = files.try_lock(directory / "lock")
+        if lock is None:
+            return 0
+    if adopt.conclude(directory) is not None:
+        return 0
+    try:
+        Supervisor(directory, entry).run()
+        return 0
+    except Exception as error:
+        traceback.print_exc()
+        return _report_defect(directory, error)
+
+
+@dataclass
+class Stop:
+    """Why, and since when, the job is being ended.
+
+    Attributes:
+        word: makes the final error of the circumstances.
+        since: ``time.monotonic`` of the request to stop.
+        answered: whether the job had written its answer before.
+        sent: how far it has come: the last signal sent.
+    """
+
+    word: Callable[[ending.Circumstances], errors.ExecutorError]
+    since: float
+    answered: bool
+    sent: signal.Signals | None = None
+
+
+class Supervisor:
+    """One job's life: queued, running, ending. ``run`` does it all.
+
+    Args:
+        directory: the job's directory, whose lock this process holds.
+        entry: as for ``supervise``.
+    """
+
+    def __init__(self, directory: Path, entry: launch.Entry) -> None:
+        self.directory = directory
+        self.entry = entry
+        self.record: dict[str, Any] = files.read_json(directory / "request.json")
+        self.timeout: float = self._timeout()
+        self.slots = SlotQueue(
+            self.record["lane"], self.record["slots"], exclusive=self.record["exclusive"]
+        )
+        self.selector = selectors.DefaultSelector()
+        self.stop: Stop | None = None
+        self.streams: list[Stream] = []
+        self.pid: int | None = None
+        self.started: float | None = None
+        self.status: int | None = None
+        self.ended: float | None = None
+        self.oom_kills = 0
+        self._control_buffer = b""
+        self._leftovers_since: float | None = None
+
+    def run(self) -> None:
+        """Waits for the slot, runs the job and publishes its answer."""
+        system.become_subreaper()
+        self._open_control()
+        self._catch_signals()
+        if self._wait_for_slot():
+            self._start()
+            self._watch()
+        self._publish()
+        self.slots.release()
+
+    # -- queued ----------------------------------------------------------------------------------
+
+    def _wait_for_slot(self) -> bool:
+        """Whether the job has its slot; ``False``: it was cancelled before."""
+        if self.slots.try_now():
+            # A cancel may have been written while nobody had the FIFO open for reading but us.
+            self._handle_ready(0)
+            return self.stop is None
+        reader, writer = os.pipe()
+        has_slot = False
+
+        def arrived() -> None:
+            nonlocal has_slot
+            has_slot = True
+
+        self.selector.register(reader, selectors.EVENT_READ, arrived)
+        self.slots.wait_in_thread(writer)
+        while not has_slot and self.stop is None:
+            self._handle_ready(None)
+        self.selector.unregister(reader)
+        if not has_slot:
+            # The thread stays in its flock; the end of this process ends both.
+            return False
+        self.slots.join()
+        os.close(reader)
+        os.close(writer)
+        system.wait_until_single_threaded()
+        return self.stop is None
+
+    # -- running ---------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        self.oom_kills = system.out_of_memory_kills()
+        stdout = Stream(self.directory / "stdout.log")
+        stderr = Stream(self.directory / "stderr.log")
+        self.streams = [stdout, stderr]
+        self.pid, gate = launch.fork(
+            self.directory,
+            self.record,
+            self.entry,
+            stdout=stdout.writer,
+            stderr=stderr.writer,
+            slots=self.slots.held,
+        )
+        self.started = time.monotonic()
+        for stream in self.streams:
+            os.close(stream.writer)
+            self.selector.register(stream.reader, selectors.EVENT_READ, self._pumper(stream))
+        events = EventLog(self.directory / "events.ndjson")
+        events.append(
+            "started",
+            pid=self.pid,
+            supervisorPid=os.getpid(),
+            queuedSeconds=round(max(0.0, time.time() - _timestamp(self.record["createdAt"])), 3),
+        )
+        events.close()
+        # Nobody may hold the job back once it is told to be running: a closed gate ends it.
+        os.write(gate, b"g")
+        os.close(gate)
+
+    def _watch(self) -> None:
+        """Until the job and all its descendants are gone, or cannot be killed."""
+        while True:
+            children_left = self._reap()
+            if self.status is not None and not children_left:
+                return
+            now = time.monotonic()
+            if self._give_up(now):
+                print(f"{self.record['id']}: processes survive SIGKILL", file=sys.stderr)
+                return
+            self._handle_ready(max(0.0, self._act(now) - time.monotonic()))
+
+    def _reap(self) -> bool:
+        statuses, children_left = descendants.reap()
+        if self.pid in statuses:
+            self.status = os.waitstatus_to_exitcode(statuses[self.pid])
+            self.ended = time.monotonic()
+        return children_left
+
+    def _act(self, now: float) -> float:
+        """Does what is due by ``now``; returns when to come back, in ``time.monotonic`` terms."""
+        assert self.started is not None
+        if self.status is not None:
+            return self._end_leftovers(now)
+        if self.stop is None:
+            deadline = self.started + self.timeout
+            if now < deadline:
+                return deadline
+            timeout = self.timeout
+            self._request_stop(lambda what: ending.timed_out(what, timeout))
+        return self._press(now)
+
+    def _press(self, now: float) -> float:
+        """The request to stop: SIGUSR1 to the job, then SIGTERM and SIGKILL to all."""
+        assert self.stop is not None
+        assert self.pid is not None
+        terminate = self.stop.since + SECONDS_TO_STOP
+        kill = terminate + SECONDS_TO_TERMINATE
+        if self.stop.sent is None:
+            self.stop.sent = signal.SIGUSR1
+            descendants.send([self.pid], signal.SIGUSR1)
+        if now < terminate:
+            return terminate
+        if now < kill:
+            if self.stop.sent is not signal.SIGTERM:
+                self.stop.sent = signal.SIGTERM
+                self._terminate_all()
+            return kill
+        return self._kill_all(now)
+
+    def _end_leftovers(self, now: float) -> float:
+        """The job has ended; what it left running is asked to end, then killed."""
+        if self._leftovers_since is None:
+            self._leftovers_since = now
+            self._terminate_all()
+        kill = self._leftovers_since + SECONDS_FOR_LEFTOVERS
+        return kill if now < kill else self._kill_all(now)
+
+    def _terminate_all(self) -> None:
+        found = descendants.descendants()
+        descendants.send(found, signal.SIGTERM)
+        # A stopped process takes a signal only when it goes on.
+        descendants.send(found, signal.SIGCONT)
+
+    def _kill_all(self, now: float) -> float:
+        """As subreaper this process inherits what double-forked, so it gets everybody in the end."""
+        descendants.send(descendants.descendants(), signal.SIGKILL)
+        return now + _KILL_AGAIN_SECONDS
+
+    def _give_up(self, now: float) -> bool:
+        if self.ended is not None:
+            return now > self.ended + SECONDS_FOR_LEFTOVERS + SECONDS_TO_DIE
+        if self.stop is None:
+            return False
+        return now > self.stop.since + SECONDS_TO_STOP + SECONDS_TO_TERMINATE + SECONDS_TO_DIE
+
+    # -- what comes in ---------------------------------------------------------------------------
+
+    def _open_control(self) -> None:
+        path = self.directory / "control"
+        with contextlib.suppress(FileExistsError):
+            os.mkfifo(path, 0o600)
+        # O_RDWR: a FIFO opened only for reading is at its end for ever once a writer has closed.
+        control = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self.selector.register(control, selectors.EVENT_READ, lambda: self._read_control(control))
+
+    def _read_control(self, control: int) -> None:
+        with contextlib.suppress(BlockingIOError):
+            self._control_buffer += os.read(control, 4096)
+        *lines, self._control_buffer = self._control_buffer[-4096:].split(b"\n")
+        if b"cancel" in lines:
+            self._request_stop(ending.cancelled)
+
+    def _catch_signals(self) -> None:
+        reader, writer = os.pipe()
+        os.set_blocking(reader, False)
+        os.set_blocking(writer, False)
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_IGN)
+        # The machine shuts down, or somebody wants this job gone.
+        signal.signal(
+            signal.SIGTERM,
+            lambda *_: self._request_stop(
+                lambda what: ending.cancelled(what, "by a SIGTERM to its supervisor")
+            ),
+        )
+
+        def empty() -> None:
+            with contextlib.suppress(BlockingIOError):
+                os.read(reader, 4096)
+
+        self.selector.register(reader, selectors.EVENT_READ, empty)
+
+    def _pumper(self, stream: Stream) -> Callable[[], None]:
+        def pump() -> None:
+            if not stream.pump():
+                self.selector.unregister(stream.reader)
+
+        return pump
+
+    def _handle_ready(self, timeout: float | None) -> None:
+        for key, _ in self.selector.select(timeout):
+            key.data()
+
+    def _request_stop(self, word: Callable[[ending.Circumstances], errors.ExecutorError]) -> None:
+        if self.stop is None:
+            answered = (self.directory / "result.json").exists()
+            self.stop = Stop(word, time.monotonic(), answered)
+
+    # -- ending ----------------------------------------------------------------------------------
+
+    def _publish(self) -> None:
+        for stream in self.streams:
+            stream.drain()
+        answer = self._answer()
+        for stream in self.streams:
+            stream.close()
+        give_up = time.monotonic() + _PUBLISH_RETRY_SECONDS
+        while True:
+            try:
+                ending.publish(self.directory, answer)
+                return
+            except OSError:
+                # A full disk may be emptied; without a report, an adopter declares the job dead.
+                if time.monotonic() > give_up or not self.directory.exists():
+                    raise
+                time.sleep(1)
+
+    def _answer(self) -> ending.Answer:
+        result = files.read_json_or_none(self.directory / "result.json")
+        own = result if ending.is_answer(result) else None
+        if self.stop is None:
+            return own or self._crash().to_answer()
+        if own is not None and (self.stop.answered or "executionReport" in own):
+            return own
+        what = self._circumstances()
+        if own is not None:
+            said = own["error"].get("metadata", {})
+            what.checkpoint = said.get("lastCheckpoint", what.checkpoint)
+        return self.stop.word(what).to_answer()
+
+    def _crash(self) -> errors.ExecutorError:
+        kills = system.out_of_memory_kills() - self.oom_kills
+        return ending.crashed(self._circumstances(), self.status, kills)
+
+    def _circumstances(self) -> ending.Circumstances:
+        elapsed = None if self.started is None else time.monotonic() - self.started
+        return ending.Circumstances(
+            self.record,
+            checkpoint=History.read(self.directory).checkpoint,
+            elapsed=elapsed,
+            stderr=self.streams[1].log.last_lines() if self.streams else "",
+        )
+
+    def _timeout(self) -> float:
+        request = self.record["request"]
+        sent = request.get("timeout")
+        return float(validate.default(request["action"], "timeout") if sent is None else sent)
+
+
+def _report_defect(directory: Path, error: Exception) -> int:
+    descendants.send(descendants.descendants(), signal.SIGKILL)
+    log = files.state_home() / "logs" / "supervisors.log"
+    failure = errors.InternalError(
+        f"The job's supervisor failed: {type(error).__name__}: {error}",
+        solution=f"This is a defect of ML Executor; its log is {log}. Call again.",
+        metadata={"log": str(log)},
+    )
+    with contextlib.suppress(OSError):
+        ending.publish(directory, failure.to_answer())
+    return failure.exit_code
+
+
+def _timestamp(text: str) -> float:
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()

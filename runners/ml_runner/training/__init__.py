@@ -1,0 +1,1 @@
+"""What training, evaluating and reporting have in common, whatever the framework."""

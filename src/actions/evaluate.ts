@@ -1,0 +1,34 @@
+import { z } from "zod";
+import { defineAction } from "../contract/action.js";
+import { allowPickle, average, batchSize, columnRoles, metrics, path, reading } from "../contract/shared.js";
+
+export const evaluate = defineAction({
+  name: "evaluate",
+  title: "Evaluate a model",
+  description:
+    "Measures a trained model on labelled data: accuracy, precision, recall, F1, confusion matrix and classification report, or RMSE, MAE and R²; with plots and the predictions row by row. " +
+    "A model that train saved needs only modelPath and dataPath.",
+  config: z.strictObject({
+    modelPath: path("Model file, or the outputDir of its training.").optional(),
+    dataPath: path("Table with the target column.").optional(),
+    metrics,
+    average,
+    batchSize,
+    targetColumn: columnRoles.targetColumn.describe("Column with the true values; the model's own target where left out."),
+    sampleWeightColumn: columnRoles.sampleWeightColumn,
+    allowPickle,
+    ...reading,
+  }),
+  lean: {
+    framework: "",
+    modelPath: "",
+    dataPath: "",
+    metrics: "",
+    average: "",
+    targetColumn: "",
+    outputDir: "",
+    waitSeconds: "",
+  },
+  lane: "light",
+  lightInput: "dataPath",
+});

@@ -1,0 +1,32 @@
+import { z } from "zod";
+import { defineAction } from "../contract/action.js";
+import { allowPickle, batchSize, path, reading } from "../contract/shared.js";
+
+export const predict = defineAction({
+  name: "predict",
+  title: "Predict with a model",
+  description:
+    "Runs a trained model on new rows and writes predictions.csv and predictions.json; the answer shows the first few. " +
+    "Columns are matched by name, in any order; a target column is ignored.",
+  config: z.strictObject({
+    modelPath: path("Model file, or the outputDir of its training.").optional(),
+    inputData: path("Table of the rows to predict.").optional(),
+    batchSize,
+    outputFormat: z
+      .enum(["classes", "probabilities"])
+      .optional()
+      .describe("Labels, or a probability for each class beside them (default classes)."),
+    allowPickle,
+    ...reading,
+  }),
+  lean: {
+    framework: "",
+    modelPath: "",
+    inputData: "table path",
+    outputFormat: "",
+    outputDir: "",
+    waitSeconds: "",
+  },
+  lane: "light",
+  lightInput: "inputData",
+});

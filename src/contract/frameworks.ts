@@ -1,0 +1,101 @@
+/**
+ * What each framework is and can do, as data: refusals, the lean schemas' enums, the table in the docs
+ * and the layers of the managed environment all come from here.
+ */
+
+/** Config keys that every action on tables takes. */
+const READING = ["header", "separator", "encoding"] as const;
+const COLUMNS = ["featureColumns", "targetColumn", "sampleWeightColumn", "categorical"] as const;
+
+const TRAIN_ON_TABLES = [
+  "dataPath", "algorithm", "hyperparameters", "crossValidation", "validationData", "validationSplit",
+  "testData", "metrics", "average", "seed", ...COLUMNS, ...READING,
+] as const;
+const EVALUATE_TABLES = [
+  "modelPath", "dataPath", "batchSize", "metrics", "average", "targetColumn", "sampleWeightColumn",
+  "allowPickle", ...READING,
+] as const;
+const PREDICT_TABLES = ["modelPath", "inputData", "batchSize", "outputFormat", "allowPickle", ...READING] as const;
+const BOOSTING = ["numRounds", "earlyStopping", "checkpoint", "checkpointInterval"] as const;
+
+export interface Capability {
+  /** Config keys that this framework uses in this action; any other is refused by name. */
+  readonly keys: readonly string[];
+  /** Config keys without which this framework cannot do it. */
+  readonly requires: readonly string[];
+}
+
+export interface Framework {
+  /** The name in calls and reports. */
+  readonly name: string;
+  /** Other names that mean the same adapter. */
+  readonly aliases: readonly string[];
+  readonly title: string;
+  /** Names of the distributions that bring it, the usual one first. */
+  readonly distributions: readonly string[];
+  /** Modules whose presence means that it is there. */
+  readonly modules: readonly string[];
+  /** Its layer of the managed environment. */
+  readonly layer: string;
+  /** The oldest version that its adapter supports. */
+  readonly oldest: string;
+  /** How names of its own algorithms begin: a hint for which process to keep warm, nothing more. */
+  readonly algorithmPrefixes: readonly string[];
+  readonly actions: Readonly<Record<string, Capability>>;
+}
+
+export const FRAMEWORKS: readonly Framework[] = [
+  {
+    name: "sklearn",
+    aliases: [],
+    title: "scikit-learn",
+    distributions: ["scikit-learn"],
+    modules: ["sklearn"],
+    layer: "sklearn",
+    oldest: "1.4",
+    algorithmPrefixes: [],
+    actions: {
+      train: { keys: [...TRAIN_ON_TABLES, "featureScaling"], requires: ["dataPath", "algorithm", "targetColumn"] },
+      evaluate: { keys: EVALUATE_TABLES, requires: ["modelPath", "dataPath"] },
+      predict: { keys: PREDICT_TABLES, requires: ["modelPath", "inputData"] },
+    },
+  },
+  {
+    name: "xgboost",
+    aliases: [],
+    title: "XGBoost",
+    distributions: ["xgboost", "xgboost-cpu"],
+    modules: ["xgboost"],
+    layer: "xgboost",
+    oldest: "2.0",
+    algorithmPrefixes: ["XGB"],
+    actions: {
+      train: { keys: [...TRAIN_ON_TABLES, ...BOOSTING], requires: ["dataPath", "targetColumn"] },
+      evaluate: { keys: EVALUATE_TABLES, requires: ["modelPath", "dataPath"] },
+      predict: { keys: PREDICT_TABLES, requires: ["modelPath", "inputData"] },
+    },
+  },
+  {
+    name: "lightgbm",
+    aliases: [],
+    title: "LightGBM",
+    distributions: ["lightgbm"],
+    modules: ["lightgbm"],
+    layer: "lightgbm",
+    oldest: "4.0",
+    algorithmPrefixes: ["LGBM"],
+    actions: {
+      train: { keys: [...TRAIN_ON_TABLES, ...BOOSTING], requires: ["dataPath", "targetColumn"] },
+      evaluate: { keys: EVALUATE_TABLES, requires: ["modelPath", "dataPath"] },
+      predict: { keys: PREDICT_TABLES, requires: ["modelPath", "inputData"] },
+    },
+  },
+];
+
+/** Every name that `framework` takes, `auto` first. */
+export const FRAMEWORK_NAMES = ["auto", ...FRAMEWORKS.flatMap((row) => [row.name, ...row.aliases])];
+
+/** The row of a framework, by name or alias. */
+export function frameworkRow(name: string): Framework | undefined {
+  return FRAMEWORKS.find((row) => row.name === name || row.aliases.includes(name));
+}

@@ -1,0 +1,14 @@
+import json from "../../tools.manifest.json" with { type: "json" };
+import { type ActionArguments, validateAction, validateTool } from "./validate.js";
+import type { Manifest } from "./manifest.js";
+
+/** The generated manifest; the bundle carries it, so that the server starts without building schemas. */
+export const MANIFEST = json as unknown as Manifest;
+
+export const manifestSha256 = (): string => MANIFEST.sha256;
+
+/** `validateAction` against the manifest that this program was built with. */
+export const validate = (action: string, args: unknown): ActionArguments => validateAction(MANIFEST, action, args);
+
+/** `validateTool` against the manifest that this program was built with. */
+export const validateToolCall = (tool: string, args: unknown): Record<string, unknown> => validateTool(MANIFEST, tool, args);

@@ -1,0 +1,68 @@
+import { Server } from "@modelcontextprotocol/sdk/server/index.js";
+import type { Transport } from "@modelcontextprotocol/sdk/shared/transport.js";
+import {
+  type CallToolResult,
+  CallToolRequestSchema,
+  ListToolsRequestSchema,
+} from "@modelcontextprotocol/sdk/types.js";
+import { ExecutorError, MANIFEST } from "../contract/index.js";
+import { placeOf } from "../jobs/base-dir.js";
+import { callAction } from "./action-call.js";
+import { Cancellations } from "./cancellation.js";
+import type { CallContext, Services } from "./context.js";
+import { INSTRUCTIONS } from "./instructions.js";
+import { errorResult } from "./results.js";
+import { ClientRoots } from "./roots.js";
+import { callTool } from "./tool-calls.js";
+import { TOOL_LIST } from "./tool-list.js";
+
+export const VERSION = "0.1.0";
+
+/**
+ * One MCP session over a transport.
+ *
+ * @param principal whose jobs this session may see; null: everybody on this machine's state directory
+ */
+export async function serve(transport: Transport, services: Services, principal: string | null): Promise<Server> {
+  // The low-level server: the SDK's own validation says too little for an agent to mend its call.
+  const server = new Server(
+    { name: "ml-executor", title: "ML Executor", version: VERSION },
+    { capabilities: { tools: {} }, instructions: INSTRUCTIONS },
+  );
+  const roots = new ClientRoots(server, services.log);
+  const cancellations = new Cancellations();
+
+  server.setRequestHandler(ListToolsRequestSchema, () => ({ tools: TOOL_LIST }));
+
+  server.setRequestHandler(CallToolRequestSchema, async (request, extra) => {
+    const { name, arguments: args = {}, _meta } = request.params;
+    const context: CallContext = {
+      services,
+      signal: extra.signal,
+      progressToken: _meta?.progressToken,
+      notify: extra.sendNotification,
+      cancelled: () => cancellations.take(extra.requestId),
+      place: async () => placeOf(services.config, await roots.list(), principal),
+    };
+    return await answerOrError(name, args, context);
+  });
+
+  await server.connect(transport);
+  cancellations.watch(transport);
+  return server;
+}
+
+/** The one place where an error becomes an answer. */
+async function answerOrError(
+  name: string,
+  args: Record<string, unknown>,
+  context: CallContext,
+): Promise<CallToolResult> {
+  try {
+    return Object.hasOwn(MANIFEST.tools, name) ? await callTool(name, args, context) : await callAction(name, args, context);
+  } catch (error) {
+    const known = ExecutorError.internal(error);
+    if (known.shape.type === "internal-error") context.services.log.error({ err: error, tool: name }, "a call failed");
+    return errorResult(known.shape);
+  }
+}

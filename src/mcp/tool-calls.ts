@@ -1,0 +1,107 @@
+import type { CallToolResult } from "@modelcontextprotocol/sdk/types.js";
+import { ExecutorError, MANIFEST, validateToolCall } from "../contract/index.js";
+import { runningAnswer } from "../report/running.js";
+import { inspectEnvironments } from "../runners/environments.js";
+import { awaitJob } from "./action-call.js";
+import type { CallContext } from "./context.js";
+import { answerResult, plainResult } from "./results.js";
+
+type Handler = (args: Record<string, unknown>, context: CallContext) => Promise<CallToolResult>;
+
+/** The tools that are no jobs themselves. */
+const HANDLERS: Record<string, Handler> = {
+  environment: async ({ pythonEnv }, { services }) =>
+    plainResult({ environment: await inspectEnvironments(services.config, pythonEnv as string | undefined) }),
+
+  describe: async (args, context) => {
+    const { action, path } = args as { action?: string; path?: string };
+    if ((action === undefined) === (path === undefined)) {
+      throw ExecutorError.invalidConfiguration("describe takes either 'path' or 'action'", {
+        solution: "Send one of them: the path of a table or a model, or the name of an action.",
+        metadata: { key: "path" },
+      });
+    }
+    if (action !== undefined) return plainResult({ description: describeAction(action) });
+    return plainResult({ ...(await context.services.jobs.describe(args, await context.place())) });
+  },
+
+  "job-status": async ({ jobId, waitSeconds, since }, context) => {
+    const { principal } = await context.place();
+    const job = await context.services.jobs.get(jobId as string, principal);
+    if (since === undefined) return await awaitJob(job, (waitSeconds as number | undefined) ?? 0, context);
+    const answer = await job.wait((waitSeconds as number | undefined) ?? 0, undefined, context.signal);
+    if (answer) return answerResult(answer, job.baseDir);
+    const snapshot = await job.snapshot(since as number);
+    const { job: running } = runningAnswer(job.id, snapshot);
+    const next = { ...running.next, arguments: { ...running.next.arguments, since: snapshot.lastSeq } };
+    return plainResult({ job: { ...running, metrics: snapshot.metricsSince ?? [], next } });
+  },
+
+  "job-list": async ({ limit, state }, context) => {
+    const { principal } = await context.place();
+    const jobs = await context.services.jobs.list(principal, {
+      limit: (limit as number | undefined) ?? 10,
+      ...(state !== undefined && { state: state as string }),
+    });
+    return plainResult({ jobs });
+  },
+
+  "job-logs": async ({ jobId, stream, lines }, context) => {
+    const { principal } = await context.place();
+    const job = await context.services.jobs.get(jobId as string, principal);
+    const which = (stream as "stdout" | "stderr" | undefined) ?? "stderr";
+    const text = await job.logs(which, LOG_BYTES);
+    const all = text.replace(/\n$/, "").split("\n");
+    const tail = all.slice(-((lines as number | undefined) ?? 40)).join("\n");
+    return plainResult({ logs: { jobId: job.id, stream: which, text: tail.slice(-LOG_BYTES) } });
+  },
+
+  "job-cancel": async ({ jobId }, context) => {
+    const { principal } = await context.place();
+    const job = await context.services.jobs.get(jobId as string, principal);
+    await job.cancel();
+    const answer = await job.wait(0);
+    const error = answer && "error" in answer ? answer.error : null;
+    return plainResult({
+      job: {
+        id: job.id,
+        state: await job.state(),
+        ...(error?.metadata && { metadata: error.metadata }),
+        ...(error?.nextCall && { next: error.nextCall }),
+      },
+    });
+  },
+};
+
+/** Logs are read by an agent: the end of them, within the size of a report. */
+const LOG_BYTES = 7 * 1024;
+
+/** Calls one of the tools that are no jobs. */
+export async function callTool(
+  name: string,
+  args: Record<string, unknown>,
+  context: CallContext,
+): Promise<CallToolResult> {
+  const valid = validateToolCall(name, args);
+  const handler = HANDLERS[name];
+  if (!handler) throw new Error(`the tool ${name} has no handler`);
+  return await handler(valid, context);
+}
+
+/** An action's config keys with their meaning and the frameworks that use them. */
+function describeAction(name: string): Record<string, unknown> {
+  const action = MANIFEST.actions[name];
+  if (!action) {
+    throw ExecutorError.invalidConfiguration(`There is no action '${name}'`, {
+      solution: `The actions are: ${Object.keys(MANIFEST.actions).join(", ")}.`,
+      metadata: { key: "action", sent: name, allowed: Object.keys(MANIFEST.actions) },
+    });
+  }
+  const frameworks = Object.fromEntries(
+    MANIFEST.frameworks.flatMap((row) => {
+      const capability = row.actions[name];
+      return capability ? [[row.name, { requires: capability.requires, keys: capability.keys }]] : [];
+    }),
+  );
+  return { action: name, rules: action.rules, frameworks, schema: action.input };
+}

@@ -1,0 +1,30 @@
+/** Durations and sizes in the words of the reports: `1h 23m 45s`, `98.2MB`. */
+
+/** A duration as the reports word it. */
+export function duration(seconds: number): string {
+  if (seconds < 1) return `${Math.round(seconds * 1000)}ms`;
+  if (seconds < 10) return `${Math.round(seconds * 10) / 10}s`;
+  const whole = Math.round(seconds);
+  const hours = Math.floor(whole / 3600);
+  const minutes = Math.floor((whole % 3600) / 60);
+  const parts = [hours > 0 && `${hours}h`, (hours > 0 || minutes > 0) && `${minutes}m`, `${whole % 60}s`];
+  return parts.filter(Boolean).join(" ");
+}
+
+/** A number as a person reads it: four significant digits, no trailing zeros. */
+export function figure(value: number | null): string {
+  return value === null ? "n/a" : String(Number(value.toPrecision(4)));
+}
+
+/** `loss 0.31, accuracy 0.92` */
+export function metricsLine(metrics: Record<string, number | null>): string {
+  return Object.entries(metrics)
+    .map(([name, value]) => `${name} ${figure(value)}`)
+    .join(", ");
+}
+
+/** `epoch 3/50`, or what is known of it. */
+export function progressLine(progress: { unit: string; done: number; total: number | null }): string {
+  const total = progress.total === null ? "" : `/${progress.total}`;
+  return `${progress.unit} ${progress.done}${total}`;
+}

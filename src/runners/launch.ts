@@ -1,0 +1,96 @@
+import { open } from "node:fs/promises";
+import { constants } from "node:os";
+import { join } from "node:path";
+import type { Config } from "../config.js";
+import type { Logger } from "../log.js";
+import { type Exit, spawnPython } from "./python.js";
+import { Resident } from "./resident.js";
+import type { OnExit } from "./zygote.js";
+
+/** Which Python, with which framework in it, a process is wanted from. */
+export interface Place {
+  readonly executable: string;
+  /** The framework to have imported: a hint, the job itself decides for certain. */
+  readonly framework: string;
+}
+
+/** A way of bringing supervisors and resident processes to life. */
+export interface Launcher {
+  /**
+   * Starts the supervisor of a job and resolves once it exists.
+   *
+   * @param onExit called once when the supervisor has gone, or can no longer be watched
+   * @param signal gives up a start that has not been asked for yet: it then rejects with the reason
+   * @throws ExecutorError where the processes are of another version; Error where it failed
+   */
+  supervise(place: Place, jobDir: string, onExit: OnExit, signal: AbortSignal): Promise<void>;
+  /** Starts a resident process that connects to a Unix socket at `socket`. */
+  resident(place: Place, socket: string): Promise<Resident>;
+  /** Has the processes for `place` ready; does nothing where there is nothing to prepare. */
+  warm(place: Place): Promise<void>;
+  /** Names what `place` is now, so that resident processes of a changed environment are not used. */
+  key(place: Place): Promise<string>;
+  /** Ends every process of this launcher that is not a supervisor. */
+  close(): Promise<void>;
+}
+
+/** Where a supervisor that was started afresh tells why it could not even begin. */
+export const SUPERVISOR_LOG = "supervisor.log";
+
+/** Starts every process afresh: where forking is unsafe, and where a fork did not come to be. */
+export class SpawnLauncher implements Launcher {
+  constructor(
+    private readonly config: Config,
+    private readonly log: Logger,
+  ) {}
+
+  async supervise({ executable }: Place, jobDir: string, onExit: OnExit, signal: AbortSignal) {
+    signal.throwIfAborted();
+    const stderr = await open(join(jobDir, SUPERVISOR_LOG), "a", 0o600);
+    try {
+      const { child, exited } = await spawnPython(this.config, executable, ["supervise", jobDir], {
+        stderr: stderr.fd,
+        detached: true,
+      });
+      this.log.debug({ jobDir, pid: child.pid }, "supervisor spawned");
+      exited.then((exit) => onExit(statusOf(exit)));
+    } finally {
+      await stderr.close();
+    }
+  }
+
+  async resident({ executable, framework }: Place, socket: string): Promise<Resident> {
+    const threads = String(this.config.threads);
+    const args = ["resident", "--socket", socket, "--framework", framework, "--threads", threads];
+    const path = join(this.config.home, "logs", `resident-${framework}-${process.pid}.log`);
+    return Resident.start(socket, async (_socket, onExit) => {
+      const stderr = await open(path, "a", 0o600);
+      try {
+        const { child, exited } = await spawnPython(this.config, executable, args, {
+          stderr: stderr.fd,
+        });
+        exited.then((exit) => onExit(statusOf(exit)));
+        return { kill: () => void child.kill("SIGKILL") };
+      } finally {
+        await stderr.close();
+      }
+    });
+  }
+
+  async warm(): Promise<void> {
+    // A process that is started afresh for each job cannot be prepared.
+  }
+
+  async key({ executable, framework }: Place): Promise<string> {
+    return `${executable}\0${framework}`;
+  }
+
+  async close(): Promise<void> {
+    // Residents end with their connection.
+  }
+}
+
+/** As `os.waitstatus_to_exitcode` tells it: negative for a signal. */
+function statusOf({ code, signal }: Exit): number {
+  return code ?? -(signal ? (constants.signals[signal] ?? 0) : 0);
+}
