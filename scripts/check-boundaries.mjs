@@ -15,7 +15,9 @@ const RULES = [
   {
     says: "src/contract imports zod and itself alone: it is the one source of truth",
     offends: (file, source, target) =>
-      file.startsWith("contract/") && !/^(zod|node:crypto)$/.test(source) && !target?.startsWith("contract/"),
+      file.startsWith("contract/") &&
+      !/^(zod|node:crypto)$/.test(source) &&
+      !target?.startsWith("contract/"),
   },
   {
     says: "src/actions declares: it imports zod, the contract and itself alone",

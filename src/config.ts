@@ -57,7 +57,14 @@ export type Command =
   | { readonly name: "run"; readonly request: string }
   | { readonly name: "jobs"; readonly jobs: JobsCommand }
   | { readonly name: "doctor"; readonly json: boolean }
-  | { readonly name: "setup"; readonly frameworks: readonly string[] | null }
+  | {
+      readonly name: "setup";
+      readonly frameworks: readonly string[] | null;
+      /** The Python that the managed environment is made from. */
+      readonly python: string | null;
+      /** Also what the project's own tests and checks need. */
+      readonly dev: boolean;
+    }
   | { readonly name: "demo" };
 
 /** A command line that means nothing; told on stderr with exit code 2. */
@@ -85,7 +92,12 @@ const OPTIONS = {
     tail: { type: "string" },
   },
   doctor: { ...COMMON, json: { type: "boolean" } },
-  setup: { ...COMMON, frameworks: { type: "string" } },
+  setup: {
+    ...COMMON,
+    frameworks: { type: "string" },
+    python: { type: "string" },
+    dev: { type: "boolean" },
+  },
   demo: COMMON,
 } as const satisfies Record<CommandName, unknown>;
 
@@ -101,6 +113,8 @@ interface Values {
   stderr?: boolean;
   tail?: string;
   frameworks?: string;
+  python?: string;
+  dev?: boolean;
 }
 
 /**
@@ -160,7 +174,12 @@ function toCommand(named: CommandName | null, values: Values, positionals: strin
       return { name, json: values.json ?? false };
     case "setup":
       refuse(name, positionals);
-      return { name, frameworks: toNames(values.frameworks) };
+      return {
+        name,
+        frameworks: toNames(values.frameworks),
+        python: values.python ?? null,
+        dev: values.dev ?? false,
+      };
     default:
       refuse(name, positionals);
       return { name };

@@ -27,7 +27,6 @@ COMPANIONS = (
     "joblib",
     "threadpoolctl",
     "tensorboard",
-    "torchvision",
     "transformers",
     "accelerate",
     "safetensors",
@@ -117,9 +116,10 @@ def report() -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Prints the report."""
+def main() -> int:
+    """Prints the report and returns the exit code."""
     print(json.dumps(report(), ensure_ascii=False))  # noqa: T201
+    return 0
 
 
 def _numbers(version: str) -> tuple[int, ...]:
@@ -133,4 +133,4 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

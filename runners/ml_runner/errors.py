@@ -156,6 +156,4 @@ class InternalError(ExecutorError):
     type = "internal-error"
 
 
-BY_TYPE: dict[str, type[ExecutorError]] = {
-    cls.type: cls for cls in ExecutorError.__subclasses__()
-}
+BY_TYPE: dict[str, type[ExecutorError]] = {cls.type: cls for cls in ExecutorError.__subclasses__()}

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 NVML_NAMES = ("libnvidia-ml.so.1", "/usr/lib/wsl/lib/libnvidia-ml.so.1")
+KFD_NODES = Path("/sys/class/kfd/kfd/topology/nodes")
 
 
 class _NvmlMemory(ctypes.Structure):
@@ -48,7 +49,7 @@ def nvidia() -> list[dict[str, Any]]:
 def amd() -> list[dict[str, Any]]:
     """AMD's GPUs with a ROCm driver, through the kernel's topology."""
     gpus: list[dict[str, Any]] = []
-    for node in sorted(Path("/sys/class/kfd/kfd/topology/nodes").glob("*")):
+    for node in sorted(KFD_NODES.glob("*")):
         properties = _properties(node / "properties")
         # A node without SIMD units is a CPU.
         if not int(properties.get("simd_count", "0")):

@@ -77,8 +77,9 @@ class Job:
     def resolve(self, value: str, *, key: str) -> Path:
         """The absolute path that the caller means by ``value`` (of the parameter ``key``).
 
-        Relative paths are taken from the job's base directory. Raises ``InvalidConfiguration`` for a
-        relative path where there is no base (``/``) and for one outside the roots, links resolved.
+        Relative paths are taken from the job's base directory. Raises ``InvalidConfiguration`` for
+        a relative path where there is no base (``/``) and for one outside the roots, links
+        resolved.
         """
         return paths.resolve(value, key=key, base_dir=self.base_dir, roots=self.roots)
 
@@ -242,9 +243,7 @@ class EventLog:
     """
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(
-            path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600
-        )
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._sequence, self._torn = self._last()
 
     def append(self, type: str, **fields: Any) -> None:

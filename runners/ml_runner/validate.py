@@ -331,6 +331,12 @@ def _framework_problems(action: str, arguments: Json, config: Json) -> list[Prob
         for key in capability["requires"]
         if key not in config
     ]
+    one_of: list[str] = capability.get("requiresOneOf", [])
+    if one_of and not any(key in config for key in one_of):
+        names = " or ".join(f"'config.{key}'" for key in one_of)
+        problems.append(
+            Problem(f"config.{one_of[0]}", f"{names} is required for {action} with {row['name']}")
+        )
     for key, value in config.items():
         if key not in known or key in capability["keys"]:
             continue

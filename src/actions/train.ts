@@ -39,6 +39,9 @@ export const train = defineAction({
       .record(z.string(), z.unknown())
       .optional()
       .describe("Parameters of the algorithm, by the library's own names."),
+    modelScript: path("Python file with an estimator class of your own, or a function that returns an estimator or a pipeline.").optional(),
+    modelClass: z.string().min(1).optional().describe("Class or function in modelScript; its only candidate, or build_model, where left out."),
+    modelArgs: z.record(z.string(), z.unknown()).optional().describe("Arguments of modelClass."),
     ...columnRoles,
     crossValidation: crossValidation.optional(),
     featureScaling: z
@@ -87,6 +90,9 @@ export const train = defineAction({
     waitSeconds: "≤ 50",
   },
   rules: [
+    { kind: "excludes", keys: ["algorithm", "modelScript"] },
+    { kind: "onlyWith", key: "modelClass", keys: ["modelScript"] },
+    { kind: "onlyWith", key: "modelArgs", keys: ["modelScript"] },
     { kind: "excludes", keys: ["validationData", "validationSplit"] },
     { kind: "onlyWith", key: "earlyStopping", keys: ["validationData", "validationSplit"] },
     { kind: "onlyWith", key: "checkpointInterval", keys: ["checkpoint"] },

@@ -37,10 +37,10 @@ export type ErrorShape = z.infer<typeof ErrorShapeSchema>;
 
 interface Details {
   solution: string;
-  metadata?: Record<string, unknown>;
-  nextCall?: Call;
-  stderr?: string;
-  exitCode?: number;
+  metadata?: Record<string, unknown> | undefined;
+  nextCall?: Call | undefined;
+  stderr?: string | undefined;
+  exitCode?: number | undefined;
   cause?: unknown;
 }
 

@@ -23,6 +23,8 @@ export interface Capability {
   readonly keys: readonly string[];
   /** Config keys without which this framework cannot do it. */
   readonly requires: readonly string[];
+  /** At least one of these, where the framework needs one. */
+  readonly requiresOneOf?: readonly string[];
 }
 
 export interface Framework {
@@ -39,6 +41,8 @@ export interface Framework {
   readonly layer: string;
   /** The oldest version that its adapter supports. */
   readonly oldest: string;
+  /** Whether its adapter computes on a GPU; its jobs then queue for one. */
+  readonly gpu: boolean;
   /** How names of its own algorithms begin: a hint for which process to keep warm, nothing more. */
   readonly algorithmPrefixes: readonly string[];
   readonly actions: Readonly<Record<string, Capability>>;
@@ -53,9 +57,14 @@ export const FRAMEWORKS: readonly Framework[] = [
     modules: ["sklearn"],
     layer: "sklearn",
     oldest: "1.4",
+    gpu: false,
     algorithmPrefixes: [],
     actions: {
-      train: { keys: [...TRAIN_ON_TABLES, "featureScaling"], requires: ["dataPath", "algorithm", "targetColumn"] },
+      train: {
+        keys: [...TRAIN_ON_TABLES, "featureScaling", "modelScript", "modelClass", "modelArgs"],
+        requires: ["dataPath", "targetColumn"],
+        requiresOneOf: ["algorithm", "modelScript"],
+      },
       evaluate: { keys: EVALUATE_TABLES, requires: ["modelPath", "dataPath"] },
       predict: { keys: PREDICT_TABLES, requires: ["modelPath", "inputData"] },
     },
@@ -68,6 +77,7 @@ export const FRAMEWORKS: readonly Framework[] = [
     modules: ["xgboost"],
     layer: "xgboost",
     oldest: "2.0",
+    gpu: true,
     algorithmPrefixes: ["XGB"],
     actions: {
       train: { keys: [...TRAIN_ON_TABLES, ...BOOSTING], requires: ["dataPath", "targetColumn"] },
@@ -83,6 +93,7 @@ export const FRAMEWORKS: readonly Framework[] = [
     modules: ["lightgbm"],
     layer: "lightgbm",
     oldest: "4.0",
+    gpu: false,
     algorithmPrefixes: ["LGBM"],
     actions: {
       train: { keys: [...TRAIN_ON_TABLES, ...BOOSTING], requires: ["dataPath", "targetColumn"] },

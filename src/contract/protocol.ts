@@ -64,6 +64,8 @@ export const JobEventSchema = z.discriminatedUnion("type", [
   }),
   z.object({ ...event, type: z.literal("checkpoint"), path: z.string(), unit, done: z.number() }),
   z.object({ ...event, type: z.literal("warning"), message: z.string() }),
+  // The resident process gives the job back: it has not started after all.
+  z.object({ ...event, type: z.literal("declined"), why: z.string() }),
   z.object({ ...event, type: z.literal("ended"), state: z.string(), exitCode: z.int() }),
 ]);
 export type JobEvent = z.infer<typeof JobEventSchema>;

@@ -258,8 +258,9 @@ function amend(found: Problem, message: string, mend: Mend | undefined): void {
 }
 
 function frameworkProblems(manifest: Manifest, action: string, args: Json, config: Json): Problem[] {
-  const sent = args.framework;
-  if (sent === undefined || sent === "auto") return requiredByAll(manifest, action, config);
+  const sent = args.framework ?? "auto";
+  if (typeof sent !== "string") return [];
+  if (sent === "auto") return requiredByAll(manifest, action, config);
   const row = manifest.frameworks.find((one) => one.name === sent || one.aliases.includes(sent));
   if (!row) return [];
   const capability = row.actions[action];
@@ -270,6 +271,11 @@ function frameworkProblems(manifest: Manifest, action: string, args: Json, confi
   const problems: Problem[] = capability.requires
     .filter((key) => config[key] === undefined)
     .map((key) => ({ key: `config.${key}`, message: `'config.${key}' is required for ${action} with ${row.name}` }));
+  const { requiresOneOf = [] } = capability;
+  if (requiresOneOf.length > 0 && requiresOneOf.every((key) => config[key] === undefined)) {
+    const names = requiresOneOf.map((key) => `'config.${key}'`).join(" or ");
+    problems.push({ key: `config.${requiresOneOf[0]}`, message: `${names} is required for ${action} with ${row.name}` });
+  }
   for (const key of Object.keys(config)) {
     if (!Object.hasOwn(known, key) || config[key] === undefined || capability.keys.includes(key)) continue;
     const users = manifest.frameworks.filter((one) => one.actions[action]?.keys.includes(key)).map((one) => one.name);

@@ -12,9 +12,10 @@ export async function callAction(
   args: Record<string, unknown>,
   context: CallContext,
 ): Promise<CallToolResult> {
-  const { waitSeconds, action: _, ...call } = validate(name, args) as Record<string, unknown>;
-  const job = await context.services.jobs.submit({ ...call, action: name }, await context.place());
-  return await awaitJob(job, (waitSeconds as number | undefined) ?? context.services.config.waitSeconds, context);
+  const { waitSeconds, ...call } = validate(name, args);
+  const { jobs, config } = context.services;
+  const job = await jobs.submit({ ...call, action: name }, await context.place());
+  return await awaitJob(job, waitSeconds ?? config.waitSeconds, context);
 }
 
 /**

@@ -1,7 +1,8 @@
 import type { CallToolResult } from "@modelcontextprotocol/sdk/types.js";
 import { ExecutorError, MANIFEST, validateToolCall } from "../contract/index.js";
 import { runningAnswer } from "../report/running.js";
-import { inspectEnvironments } from "../runners/environments.js";
+import { inspectEnvironments } from "../runners/inspect.js";
+import { summarize } from "../runners/inspection-summary.js";
 import { awaitJob } from "./action-call.js";
 import type { CallContext } from "./context.js";
 import { answerResult, plainResult } from "./results.js";
@@ -11,7 +12,11 @@ type Handler = (args: Record<string, unknown>, context: CallContext) => Promise<
 /** The tools that are no jobs themselves. */
 const HANDLERS: Record<string, Handler> = {
   environment: async ({ pythonEnv }, { services }) =>
-    plainResult({ environment: await inspectEnvironments(services.config, pythonEnv as string | undefined) }),
+    plainResult({
+      environment: summarize(
+        await inspectEnvironments(services.config, pythonEnv as string | undefined),
+      ),
+    }),
 
   describe: async (args, context) => {
     const { action, path } = args as { action?: string; path?: string };

@@ -28,3 +28,12 @@ export function progressLine(progress: { unit: string; done: number; total: numb
   const total = progress.total === null ? "" : `/${progress.total}`;
   return `${progress.unit} ${progress.done}${total}`;
 }
+
+/** A size as the reports word it, in powers of 1024: `98.2MB`. */
+export function size(bytes: number): string {
+  const units = ["B", "KB", "MB", "GB", "TB"];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) [value, unit] = [value / 1024, unit + 1];
+  return `${unit === 0 ? value : Math.round(value * 10) / 10}${units[unit]}`;
+}

@@ -1,6 +1,6 @@
 import type { Config } from "../config.js";
 import type { Logger } from "../log.js";
-import type { Launcher, Place } from "./launch.js";
+import type { Launcher, Runtime } from "./launch.js";
 import { Resident } from "./resident.js";
 import { siteStamp } from "./site-packages.js";
 import { type OnExit, Zygote } from "./zygote.js";
@@ -34,25 +34,25 @@ export class ForkLauncher implements Launcher {
     this.#sweep.unref();
   }
 
-  async supervise(place: Place, jobDir: string, onExit: OnExit, signal: AbortSignal) {
-    const zygote = await this.#zygote(place);
+  async supervise(runtime: Runtime, jobDir: string, onExit: OnExit, signal: AbortSignal) {
+    const zygote = await this.#zygote(runtime);
     await abortable(zygote.ready, signal);
     await zygote.supervise(jobDir, onExit);
   }
 
-  async resident(place: Place, socket: string): Promise<Resident> {
-    const zygote = await this.#zygote(place);
+  async resident(runtime: Runtime, socket: string): Promise<Resident> {
+    const zygote = await this.#zygote(runtime);
     return Resident.start(socket, async (path, onExit) => {
       const pid = await zygote.resident(path, this.config.threads, onExit);
       return { kill: () => killChild(pid) };
     });
   }
 
-  async warm(place: Place): Promise<void> {
-    await (await this.#zygote(place)).ready;
+  async warm(runtime: Runtime): Promise<void> {
+    await (await this.#zygote(runtime)).ready;
   }
 
-  async key({ executable, framework }: Place): Promise<string> {
+  async key({ executable, framework }: Runtime): Promise<string> {
     return [executable, framework, await siteStamp(executable)].join("\0");
   }
 
@@ -63,17 +63,17 @@ export class ForkLauncher implements Launcher {
     await Promise.all(zygotes.map((one) => one.status === "fulfilled" && one.value.end()));
   }
 
-  async #zygote(place: Place): Promise<Zygote> {
-    const key = await this.key(place);
+  async #zygote(runtime: Runtime): Promise<Zygote> {
+    const key = await this.key(runtime);
     if (this.#closed) throw new Error("this server is ending");
     const known = this.#zygotes.get(key);
     if (known) return known;
     const deaths = this.#deaths.get(key);
     if (deaths && Date.now() < deaths.until) {
-      throw new Error(`the zygote for ${place.framework} died ${deaths.count} times in a row`);
+      throw new Error(`the zygote for ${runtime.framework} died ${deaths.count} times in a row`);
     }
     const born = Date.now();
-    const starting = Zygote.start(this.config, place.executable, place.framework, this.log);
+    const starting = Zygote.start(this.config, runtime.executable, runtime.framework, this.log);
     this.#zygotes.set(key, starting);
     starting.then(
       (zygote) => zygote.ended.then(() => this.#died(key, born)),

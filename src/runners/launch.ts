@@ -8,7 +8,7 @@ import { Resident } from "./resident.js";
 import type { OnExit } from "./zygote.js";
 
 /** Which Python, with which framework in it, a process is wanted from. */
-export interface Place {
+export interface Runtime {
   readonly executable: string;
   /** The framework to have imported: a hint, the job itself decides for certain. */
   readonly framework: string;
@@ -23,13 +23,13 @@ export interface Launcher {
    * @param signal gives up a start that has not been asked for yet: it then rejects with the reason
    * @throws ExecutorError where the processes are of another version; Error where it failed
    */
-  supervise(place: Place, jobDir: string, onExit: OnExit, signal: AbortSignal): Promise<void>;
+  supervise(runtime: Runtime, jobDir: string, onExit: OnExit, signal: AbortSignal): Promise<void>;
   /** Starts a resident process that connects to a Unix socket at `socket`. */
-  resident(place: Place, socket: string): Promise<Resident>;
-  /** Has the processes for `place` ready; does nothing where there is nothing to prepare. */
-  warm(place: Place): Promise<void>;
-  /** Names what `place` is now, so that resident processes of a changed environment are not used. */
-  key(place: Place): Promise<string>;
+  resident(runtime: Runtime, socket: string): Promise<Resident>;
+  /** Has the processes for `runtime` ready; does nothing where there is nothing to prepare. */
+  warm(runtime: Runtime): Promise<void>;
+  /** Names what `runtime` is now, so that resident processes of a changed environment are not used. */
+  key(runtime: Runtime): Promise<string>;
   /** Ends every process of this launcher that is not a supervisor. */
   close(): Promise<void>;
 }
@@ -44,7 +44,7 @@ export class SpawnLauncher implements Launcher {
     private readonly log: Logger,
   ) {}
 
-  async supervise({ executable }: Place, jobDir: string, onExit: OnExit, signal: AbortSignal) {
+  async supervise({ executable }: Runtime, jobDir: string, onExit: OnExit, signal: AbortSignal) {
     signal.throwIfAborted();
     const stderr = await open(join(jobDir, SUPERVISOR_LOG), "a", 0o600);
     try {
@@ -59,7 +59,7 @@ export class SpawnLauncher implements Launcher {
     }
   }
 
-  async resident({ executable, framework }: Place, socket: string): Promise<Resident> {
+  async resident({ executable, framework }: Runtime, socket: string): Promise<Resident> {
     const threads = String(this.config.threads);
     const args = ["resident", "--socket", socket, "--framework", framework, "--threads", threads];
     const path = join(this.config.home, "logs", `resident-${framework}-${process.pid}.log`);
@@ -81,7 +81,7 @@ export class SpawnLauncher implements Launcher {
     // A process that is started afresh for each job cannot be prepared.
   }
 
-  async key({ executable, framework }: Place): Promise<string> {
+  async key({ executable, framework }: Runtime): Promise<string> {
     return `${executable}\0${framework}`;
   }
 

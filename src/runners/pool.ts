@@ -6,7 +6,7 @@ import { ExecutorError } from "../contract/errors.js";
 import type { Logger } from "../log.js";
 import { ForkLauncher } from "./fork.js";
 import { type Ending, type LightCall, LightLane } from "./lane.js";
-import { type Launcher, type Place, SpawnLauncher } from "./launch.js";
+import { type Launcher, type Runtime, SpawnLauncher } from "./launch.js";
 import type { ResidentCall } from "./resident.js";
 import type { OnExit } from "./zygote.js";
 
@@ -47,38 +47,38 @@ export class RunnerPool {
    *   where none could be started
    */
   async supervise(
-    place: Place,
+    runtime: Runtime,
     jobDir: string,
     onExit: OnExit,
     signal: AbortSignal,
   ): Promise<void> {
     try {
-      await this.#launcher.supervise(place, jobDir, onExit, signal);
+      await this.#launcher.supervise(runtime, jobDir, onExit, signal);
     } catch (error) {
       signal.throwIfAborted();
       if (error instanceof ExecutorError || this.#launcher === this.#spawn) throw error;
       this.log.warn({ err: error, jobDir }, "no fork; the supervisor is started afresh");
-      await this.#spawn.supervise(place, jobDir, onExit, signal);
+      await this.#spawn.supervise(runtime, jobDir, onExit, signal);
     }
   }
 
   /**
-   * Queues a call for the resident process of `place`.
+   * Queues a call for the resident process of `runtime`.
    *
    * @param timeoutSeconds counted from when it runs
    * @param beforeKill what must be done before the process is killed under the call
    */
   async light(
-    place: Place,
+    runtime: Runtime,
     call: ResidentCall,
     timeoutSeconds: number,
     beforeKill?: (ending: Ending) => Promise<void>,
   ): Promise<LightCall> {
-    const key = await this.#launcher.key(place);
+    const key = await this.#launcher.key(runtime);
     let known = this.#lanes.get(key);
     if (!known) {
       const lane = new LightLane(
-        async () => this.#launcher.resident(place, await this.#nextSocket()),
+        async () => this.#launcher.resident(runtime, await this.#nextSocket()),
         this.log,
       );
       known = { lane, lastUsed: 0 };
@@ -88,9 +88,9 @@ export class RunnerPool {
     return known.lane.add(call, timeoutSeconds, beforeKill);
   }
 
-  /** Prepares the processes for `place`, so that its first job need not wait for an import. */
-  async warm(place: Place): Promise<void> {
-    await this.#launcher.warm(place);
+  /** Prepares the processes for `runtime`, so that its first job need not wait for an import. */
+  async warm(runtime: Runtime): Promise<void> {
+    await this.#launcher.warm(runtime);
   }
 
   /** Lets resident processes go that were not used for a while; their zygotes can then end too. */

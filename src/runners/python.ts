@@ -16,19 +16,21 @@ const OURS = new Set([
   "ML_EXECUTOR_TOKEN",
 ]);
 
-/** The environment of our Python processes: the user's, with the runner package on the path. */
+/** The environment of our Python processes, and so of jobs: the user's. */
 export function pythonEnvironment(config: Config): Record<string, string> {
   const environment: Record<string, string> = {};
   for (const [name, value] of Object.entries(config.environment)) {
     if (value !== undefined && !OURS.has(name) && !name.startsWith("npm_"))
       environment[name] = value;
   }
-  const runners = join(config.packageRoot, "runners");
-  const before = environment.PYTHONPATH;
-  environment.PYTHONPATH = before ? `${runners}:${before}` : runners;
   environment.PYTHONUNBUFFERED = "1";
   environment.ML_EXECUTOR_HOME = config.home;
   return environment;
+}
+
+/** The runner is run by its path: `-m` would need it installed, or a PYTHONPATH that jobs inherit. */
+function runner(config: Config): string {
+  return join(config.packageRoot, "runners", "ml_runner");
 }
 
 /** How a process ended: `code` is null where a signal killed it. */
@@ -47,7 +49,7 @@ interface SpawnOptions {
 }
 
 /**
- * Starts `python -m ml_runner …` and waits until it runs.
+ * Starts the runner package, as `python -m ml_runner …` would, and waits until it runs.
  *
  * @returns the child, and a promise of its exit. The promise is of the `exit` event: execa's own waits
  *   for the pipes, which a grandchild may hold open.
@@ -61,7 +63,7 @@ export async function spawnPython(
 ) {
   const { execa } = await import("execa");
   const { stderr, stdin = "ignore", stdout = "ignore", detached = false } = options;
-  const child = execa(executable, ["-m", "ml_runner", ...args], {
+  const child = execa(executable, [runner(config), ...args], {
     cwd: config.cwd,
     env: pythonEnvironment(config),
     extendEnv: false,
@@ -85,7 +87,7 @@ export async function spawnPython(
 }
 
 /**
- * Runs `python -m ml_runner …` to its end.
+ * Runs the runner package, as `python -m ml_runner …` would, to its end.
  *
  * @param timeoutSeconds after which it is killed
  * @returns how it ended, all that it printed on stdout, and the last 4 KiB of stderr
@@ -97,7 +99,7 @@ export async function runPython(
   timeoutSeconds: number,
 ) {
   const { execa } = await import("execa");
-  const result = await execa(executable, ["-m", "ml_runner", ...args], {
+  const result = await execa(executable, [runner(config), ...args], {
     cwd: config.cwd,
     env: pythonEnvironment(config),
     extendEnv: false,

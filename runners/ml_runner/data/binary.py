@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ml_runner import libraries
+from ml_runner import errors, libraries
 from ml_runner.data.source import Source, fault, some
 
 if TYPE_CHECKING:
@@ -24,19 +25,42 @@ def read_parquet(source: Source, warn: Warn) -> DataFrame:
         DataLoadingError: a cut-off or damaged file.
         FrameworkNotFound: pandas or pyarrow is not installed.
     """
-    if source.size < 12 or source.tail(4) not in (b"PAR1", b"PARE"):
-        raise fault(
-            source.path,
-            f"'{source.path}' is a truncated Parquet file: it begins as one and lacks the footer "
-            f"at its end ({source.size} bytes are there)",
-            solution="Copy or download the file again, or let its writer finish.",
-            format="parquet",
-        )
+    _refuse_truncated(source)
     pandas = libraries.need("pandas", "pandas")
     libraries.need("pyarrow", "pyarrow")
     with _damage(source, "Parquet"):
         frame = pandas.read_parquet(source.path, engine="pyarrow")
     return _without_index(source, frame, warn)
+
+
+def read_parquet_head(
+    source: Source, parquet: Any, limit: int, warn: Warn
+) -> tuple[DataFrame, int]:
+    """The first rows of a Parquet file, at most ``limit``, and the number of all of its rows.
+
+    ``parquet`` is ``pyarrow.parquet``. Errors as ``read_parquet``.
+    """
+    _refuse_truncated(source)
+    with _damage(source, "Parquet"), parquet.ParquetFile(source.path) as file:
+        rows = file.metadata.num_rows
+        batch = next(file.iter_batches(batch_size=limit), None)
+        if batch is None:
+            frame = file.read().to_pandas()
+        else:
+            frame = batch.to_pandas()
+    return _without_index(source, frame, warn), rows
+
+
+def _refuse_truncated(source: Source) -> None:
+    if source.size >= 12 and source.tail(4) in (b"PAR1", b"PARE"):
+        return
+    raise fault(
+        source.path,
+        f"'{source.path}' is a truncated Parquet file: it begins as one and lacks the footer "
+        f"at its end ({source.size} bytes are there)",
+        solution="Copy or download the file again, or let its writer finish.",
+        format="parquet",
+    )
 
 
 def read_feather(source: Source, warn: Warn) -> DataFrame:
@@ -124,27 +148,20 @@ READERS: dict[str, Callable[[Source, Warn], Any]] = {
 }
 
 
-class _damage:  # noqa: N801
+@contextlib.contextmanager
+def _damage(source: Source, what: str) -> Iterator[None]:
     """Turns whatever a library raises while it reads into a data-loading error."""
-
-    def __init__(self, source: Source, what: str) -> None:
-        self.source, self.what = source, what
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _type: object, error: BaseException | None, _trace: object) -> None:
-        from ml_runner import errors
-
-        if isinstance(error, Exception) and not isinstance(
-            error, errors.ExecutorError | MemoryError
-        ):
-            raise fault(
-                self.source.path,
-                f"'{self.source.path}' cannot be read as {self.what}: {str(error)[:300]}",
-                solution="Copy or download the file again; it is cut off, damaged, or written in a "
-                "way that the installed libraries do not read.",
-            ) from error
+    try:
+        yield
+    except (errors.ExecutorError, MemoryError):
+        raise
+    except Exception as error:
+        raise fault(
+            source.path,
+            f"'{source.path}' cannot be read as {what}: {str(error)[:300]}",
+            solution="Copy or download the file again; it is cut off, damaged, or written in a "
+            "way that the installed libraries do not read.",
+        ) from error
 
 
 def _without_index(source: Source, frame: DataFrame, warn: Warn) -> DataFrame:

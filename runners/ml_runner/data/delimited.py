@@ -70,7 +70,7 @@ class Delimited:
             headers.check(source.path, [row for _, row in rows], self.dialect, warn)
         if self.header:
             headers.check_names(source.path, self.names, self.first_line)
-        # pandas would take the first column for row names if the first row is longer than the header.
+        # pandas would take the first column for row names if the first row is longer than that.
         for line, row in rows[1:]:
             if len(row) != self.width:
                 raise self._ragged(line, row)
@@ -82,13 +82,21 @@ class Delimited:
         Raises:
             DataLoadingError: as the class says; the line is named.
         """
+        frame = self.read_first(None, warn)
+        # pandas fills up rows that are too short. Those end in missing values.
+        if self.width > 1 and bool(frame.iloc[:, -1].isna().any()):
+            self._refuse_ragged()
+        return frame
+
+    def read_first(self, rows: int | None, warn: Callable[[str], None]) -> DataFrame:
+        """The first rows; see ``read``. Rows that are too short are filled up."""
         try:
-            frame = self.parse()
+            frame = self.parse(nrows=rows)
         except UnicodeDecodeError as error:
             if self.given_encoding is not None or self.encoding != "utf-8":
                 raise encodings.cannot_decode(self.source, self.encoding) from error
             self.encoding = encodings.western(self.source, warn)
-            frame = self.parse()
+            frame = self.parse(nrows=rows)
         if not len(frame):
             count = "1 column" if self.width == 1 else f"{self.width} columns"
             raise fault(
@@ -97,9 +105,6 @@ class Delimited:
                 solution="Add rows, or name another file.",
                 rows=0,
             )
-        # pandas fills up rows that are too short. Those end in missing values.
-        if self.width > 1 and bool(frame.iloc[:, -1].isna().any()):
-            self._refuse_ragged()
         return frame
 
     def parse(self, **options: Any) -> DataFrame:
@@ -225,5 +230,3 @@ class Delimited:
             solution="Mend the file, or send its separator and encoding.",
             **place,
         )
-
-

@@ -159,5 +159,3 @@ def decode_head(source: Source, encoding: str) -> str:
         return decoder.decode(source.head, final=source.complete)
     except UnicodeDecodeError as error:
         raise cannot_decode(source, encoding) from error
-
-

@@ -8,8 +8,8 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
-from ml_runner.errors import DataLoadingError
 from ml_runner.data.source import Source, fault, some
+from ml_runner.errors import DataLoadingError
 
 READABLE = "CSV, TSV, Parquet, Feather, JSON, JSON Lines, NPY or NPZ"
 NAMES = {
@@ -202,7 +202,7 @@ def _is_text(head: bytes) -> bool:
 
 
 def utf16_without_mark(sample: bytes) -> str | None:
-    """``"utf-16-le"`` or ``"utf-16-be"`` where every other byte is nearly always zero, else None."""
+    """``"utf-16-le"`` or ``"utf-16-be"`` where every other byte is nearly always 0, else None."""
     even, odd = sample[0::2].count(0), sample[1::2].count(0)
     half = max(1, len(sample) // 2)
     if odd > 0.7 * half and even < 0.05 * half:

@@ -10,9 +10,7 @@ from ml_runner.data.separator import NUMBER, Dialect, Record
 from ml_runner.data.source import fault
 
 
-def check(
-    path: Path, rows: list[Record], dialect: Dialect, warn: Callable[[str], None]
-) -> None:
+def check(path: Path, rows: list[Record], dialect: Dialect, warn: Callable[[str], None]) -> None:
     """Refuses a first line that looks like data, since a header would swallow it.
 
     Called where the caller did not say whether there is a header. Column names that are numbers

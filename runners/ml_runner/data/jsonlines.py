@@ -17,9 +17,15 @@ _CHUNK_ROWS = 50_000
 
 
 def read_lines(
-    source: Source, encoding: str | None, warn: Callable[[str], None]
+    source: Source,
+    encoding: str | None,
+    warn: Callable[[str], None],
+    *,
+    limit: int | None = None,
 ) -> tuple[DataFrame, str]:
     """A table of one JSON object a line; a key that is absent is a missing value.
+
+    ``limit`` is the most rows that are read.
 
     Returns:
         The table and the encoding.
@@ -31,13 +37,16 @@ def read_lines(
     used = encodings.of(source, encoding, warn)
     frames: list[DataFrame] = []
     rows: list[dict[str, Any]] = []
-    number = 0
+    read = 0
     try:
         with encodings.open_text(source, used) as text:
             for number, line in enumerate(text, 1):
                 if line.isspace():
                     continue
                 rows.append(_object(source, number, line))
+                read += 1
+                if read == limit:
+                    break
                 if len(rows) >= _CHUNK_ROWS:
                     frames.append(pandas.DataFrame(rows))
                     rows = []
@@ -60,6 +69,12 @@ def line_of(source: Source, encoding: str, row: int) -> int | None:
             if index == row:
                 return number
     return None
+
+
+def count(source: Source, encoding: str) -> int:
+    """The number of rows."""
+    with encodings.open_text(source, encoding) as text:
+        return sum(1 for line in text if not line.isspace())
 
 
 def read_document(
@@ -143,7 +158,7 @@ def _object(source: Source, number: int, line: str) -> dict[str, Any]:
         raise fault(
             source.path,
             f"line {number} of '{source.path}' is {_shape(value)}, not a JSON object",
-            solution="Write each row as an object: {\"column\": value, …}.",
+            solution='Write each row as an object: {"column": value, …}.',
             line=number,
         )
     return cast(dict[str, Any], value)

@@ -177,7 +177,7 @@ def _only_in_text(rows: list[Record], mark: str) -> bool:
 
 
 def _decimal(rows: list[Record]) -> str:
-    """``","`` where some column's cells are all numbers with decimal commas and none has a point."""
+    """``","`` where a column's cells are all numbers with decimal commas and none has a point."""
     if any(_DECIMAL_POINT.fullmatch(cell.strip()) for row in rows for cell in row):
         return "."
     for column in zip(*rows[1:] or rows, strict=False):

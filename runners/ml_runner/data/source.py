@@ -29,7 +29,7 @@ _COMPRESSIONS = (
 
 
 def fault(path: Path, message: str, *, solution: str, **metadata: Any) -> errors.DataLoadingError:
-    """The error for something wrong with the data in ``path`` (its metadata always name the file)."""
+    """The error for something wrong with the data in ``path``; its metadata name the file."""
     return errors.DataLoadingError(
         message, solution=solution, metadata={"file": str(path), **metadata}
     )

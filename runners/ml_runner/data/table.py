@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from ml_runner.data import binary, formats, jsonlines
 from ml_runner.data.delimited import Delimited
+from ml_runner.data.schema import Schema, TableData
 from ml_runner.data.source import Source, fault
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
+
+__all__ = ["Schema", "Table", "TableData", "read_table"]
 
 _TEXT_KEYS = ("header", "separator", "encoding")
 
@@ -80,7 +84,7 @@ def read_table(
     encoding: str | None = None,
     warn: Callable[[str], None],
 ) -> Table:
-    """Reads a table; values and types are those of plain ``pandas.read_csv`` and its relatives.
+    r"""Reads a table; values and types are those of plain ``pandas.read_csv`` and its relatives.
 
     The format is told by content first. Column names:
 
@@ -90,14 +94,14 @@ def read_table(
       further ones) ``"<array>_0"``, …; a 1-D array (or one of shape (n, 1)) beside it is a column
       by its name, so ``X`` and ``y`` become ``"0"`` … ``"n-1"``, ``"y"``. Scalars are left out,
       with a warning.
-    * JSON: a list of objects, an object of lists, or what ``DataFrame.to_json`` writes. Strings stay
-      strings, whatever they look like.
+    * JSON: a list of objects, an object of lists, or what ``DataFrame.to_json`` writes. Strings
+      stay strings, whatever they look like.
 
     Args:
         path: absolute path of a file (compressed text is fine: gzip, bz2, xz, zip).
         header: whether the first line of a CSV names the columns. ``None``: it does, and a first
             line that looks like data is refused.
-        separator: of a CSV: one character or ``\\s+``; ``None``: told from the content.
+        separator: of a CSV: one character or ``\s+``; ``None``: told from the content.
         encoding: of a text format; ``None``: told from the content.
         warn: gets what the caller may not expect, such as a separator that is not the comma.
 
@@ -134,7 +138,7 @@ def read_table(
 
 def _check(path: Path, frame: DataFrame) -> None:
     frame.columns = [str(name) for name in frame.columns]
-    twice = sorted({name for name in frame.columns if list(frame.columns).count(name) > 1})
+    twice = [name for name, count in Counter(frame.columns).items() if count > 1]
     if twice:
         raise fault(
             path,

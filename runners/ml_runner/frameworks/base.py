@@ -17,7 +17,7 @@ from ml_runner.training.history import History
 from ml_runner.training.metrics import Metric, Outputs
 
 if TYPE_CHECKING:
-    from ml_runner.data.table import TableData
+    from ml_runner.data import TableData
     from ml_runner.job import Job
 
 CLASSIFICATION, REGRESSION = "classification", "regression"
@@ -71,7 +71,9 @@ class Estimator:
     accepts_strings: bool = False
     accepts_categories: bool = False
 
-    def fit_hooks(self, estimator: Any, progress: Progress) -> tuple[dict[str, Any], dict[str, Any]]:
+    def fit_hooks(
+        self, estimator: Any, progress: Progress
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """(parameters to set for the fit alone, keyword arguments of ``fit``) that report rounds."""
         return {}, {}
 

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 from ml_runner import errors, files
-from ml_runner.process import ending, launch, leftovers
+from ml_runner.process import control, ending, launch, leftovers
 from ml_runner.process.history import History
 
 
@@ -24,8 +23,9 @@ def adopt(directory: Path) -> str:
 
     Returns:
         ``absent`` (no job there), ``held`` (somebody owns it), ``reported`` (its report was there),
-        ``published`` (its result is now its report), ``crashed`` (declared dead now), or
-        ``supervising`` (it was queued; a detached supervisor has it now).
+        ``published`` (its result is now its report), ``crashed`` (declared dead now), ``stopped``
+        (somebody had asked for its end, which is published now), or ``supervising`` (it was
+        queued; a detached supervisor has it now).
     """
     if not (directory / "request.json").exists():
         return "absent"
@@ -46,13 +46,14 @@ def conclude(directory: Path) -> str | None:
     """Ends a job whose lock the caller holds; ``None`` where it has never started.
 
     Returns:
-        ``reported``, ``published`` or ``crashed``, as ``adopt`` says.
+        ``reported``, ``published``, ``crashed`` or ``stopped``, as ``adopt`` says.
     """
     if (directory / "report.json").exists():
         return "reported"
     history = History.read(directory)
     result = files.read_json_or_none(directory / "result.json")
-    if history.started is None and not ending.is_answer(result):
+    request = control.stop_requested(directory)
+    if history.started is None and request is None and not ending.is_answer(result):
         return None
     record: dict[str, Any] = files.read_json(directory / "request.json")
     leftovers.kill(record["id"], directory)
@@ -61,7 +62,11 @@ def conclude(directory: Path) -> str | None:
     if ending.is_answer(result):
         ending.publish(directory, result)
         return "published"
-    ending.publish(directory, _death(directory, record, history).to_answer())
+    what = _circumstances(directory, record, history)
+    if request is not None:
+        ending.publish(directory, control.word(request, record)(what).to_answer())
+        return "stopped"
+    ending.publish(directory, ending.crashed(what, None).to_answer())
     return "crashed"
 
 
@@ -85,17 +90,16 @@ def start_supervisor(directory: Path, entry: launch.Entry, *, lock: int | None =
         os._exit(code)
 
 
-def _death(directory: Path, record: dict[str, Any], history: History) -> errors.ExecutorError:
-    started = history.started or {}
-    last = history.last or {}
+def _circumstances(
+    directory: Path, record: dict[str, Any], history: History
+) -> ending.Circumstances:
     elapsed = None
-    if "time" in started:
+    if history.started is not None and history.last is not None:
         # Nobody saw it die: it lived until its last event at least.
-        elapsed = max(0.0, last.get("time", time.time()) - started["time"])
-    what = ending.Circumstances(
+        elapsed = max(0.0, history.last["time"] - history.started["time"])
+    return ending.Circumstances(
         record,
         checkpoint=history.checkpoint,
         elapsed=elapsed,
         stderr=ending.last_lines(directory / "stderr.log"),
     )
-    return ending.crashed(what, None)

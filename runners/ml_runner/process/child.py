@@ -63,16 +63,17 @@ def _answer(directory: Path) -> dict[str, Any]:
     try:
         job = Job(directory)
         job.listen_for_cancel()
-        _make_fresh(job.threads)
+        system.watch_parent()
+        make_fresh(job.threads)
         return perform(job)
     except BaseException as error:
         # Before there was an action to blame: the record is broken, or a request to stop came.
         return failures.to_error(error).to_answer()
 
 
-def _make_fresh(threads: int) -> None:
+def make_fresh(threads: int) -> None:
+    """Gives a forked process what a fresh one has: random numbers, arguments, streams, threads."""
     gc.enable()
-    system.watch_parent()
     faulthandler.enable()
     # Scripts see neither the server's arguments nor leave compiled files beside themselves.
     sys.argv = [sys.executable]

@@ -71,7 +71,7 @@ def _describe(options: argparse.Namespace) -> int:
 
     out = _claim_stdout()
     request = files.read_json(Path(options.params))
-    print(json.dumps(resident.describe(request), ensure_ascii=False), file=out, flush=True)
+    _say(resident.describe(request), out)
     return 0
 
 
@@ -108,8 +108,13 @@ def _adopt(options: argparse.Namespace) -> int:
 
     for directory in options.directories:
         outcome = adopt.adopt(directory)
-        print(json.dumps({"jobDir": str(directory), "outcome": outcome}), flush=True)
+        _say({"jobDir": str(directory), "outcome": outcome}, sys.stdout)
     return 0
+
+
+def _say(value: object, out: IO[str]) -> None:
+    out.write(json.dumps(value, ensure_ascii=False) + "\n")
+    out.flush()
 
 
 def _claim_streams() -> tuple[int, int]:

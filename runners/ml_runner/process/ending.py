@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import datetime
 import os
 import signal
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,14 @@ from ml_runner.job import EventLog
 from ml_runner.process.history import History
 
 Answer = dict[str, Any]
+
+_NATIVE_CRASHES = (
+    -signal.SIGSEGV,
+    -signal.SIGBUS,
+    -signal.SIGILL,
+    -signal.SIGFPE,
+    -signal.SIGABRT,
+)
 
 
 @dataclass
@@ -187,6 +197,12 @@ def exit_code_of(answer: Answer) -> int:
     return answer.get("executionReport", answer.get("error", {})).get("exitCode", 0)
 
 
+def seconds_since_creation(record: dict[str, Any]) -> float:
+    """How long ago the job with this ``JobRequest`` was made."""
+    created = datetime.datetime.fromisoformat(record["createdAt"].replace("Z", "+00:00"))
+    return round(max(0.0, time.time() - created.timestamp()), 3)
+
+
 def is_answer(value: Any) -> bool:
     """Whether ``value`` has the shape of an answer."""
     return isinstance(value, dict) and ("executionReport" in value or "error" in value)
@@ -215,14 +231,21 @@ def _crash_solution(status: int | None, what: Circumstances, has_next: bool) -> 
     logs = f"job-logs with jobId '{what.record['id']}' shows all that it printed."
     if status is None:
         return f"They were killed, or the machine was restarted.{again} {logs}"
-    if status in (-signal.SIGSEGV, -signal.SIGBUS, -signal.SIGILL, -signal.SIGFPE, -signal.SIGABRT):
-        cause = "Native code crashed: a compiled library, or the script through one; stderr has the Python frame."
+    if status in _NATIVE_CRASHES:
+        cause = (
+            "Native code crashed: a compiled library, or the script through one; "
+            "stderr names the line of Python that called it."
+        )
     elif status in (-signal.SIGKILL, -signal.SIGTERM):
         cause = (
-            "Something outside of the job killed it: an administrator, a limit, the script itself."
+            "Something outside of the job killed it: a person, a limit of the machine, "
+            "or the script itself."
         )
     elif status < 0:
         cause = "Look for what sent that signal."
     else:
-        cause = "Code in the job ended the process (os._exit or a library's exit); let it return or raise instead."
+        cause = (
+            "Code in the job ended its process (os._exit, or a library that exits); "
+            "let it return, or raise what is wrong."
+        )
     return f"{cause}{again} {logs}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 
 @dataclass
@@ -38,9 +38,8 @@ class History:
                     event = json.loads(line)
                 except ValueError:
                     continue
-                if not isinstance(event, dict):
-                    continue
-                history._take(event)
+                if isinstance(event, dict):
+                    history._take(cast("dict[str, Any]", event))
         return history
 
     def _take(self, event: dict[str, Any]) -> None:
@@ -48,6 +47,9 @@ class History:
         kind = event.get("type")
         if kind == "started":
             self.started = event
+        elif kind == "declined":
+            # The resident process would not have it: it is queued again.
+            self.started = None
         elif kind == "ended":
             self.ended = event
         elif kind == "checkpoint":

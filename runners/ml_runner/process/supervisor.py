@@ -1,4 +1,4 @@
-"""The supervisor: one process a job, which alone waits for it, bounds it, ends it and tells its end.
+"""The supervisor: one process a job, which alone waits for it, bounds it and tells its end.
 
 It needs nothing of the server that asked for the job and outlives it. See ``docs/protocol.md``.
 """
@@ -6,7 +6,6 @@ It needs nothing of the server that asked for the job and outlives it. See ``doc
 from __future__ import annotations
 
 import contextlib
-import datetime
 import gc
 import os
 import selectors
@@ -19,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ml_runner import errors, files, validate
+from ml_runner import errors, files
 from ml_runner.job import EventLog
-from ml_runner.process import adopt, child, descendants, ending, launch, system
+from ml_runner.process import adopt, child, control, descendants, ending, launch, system
 from ml_runner.process.history import History
 from ml_runner.process.slots import SlotQueue
 from ml_runner.process.streams import Stream
@@ -82,7 +81,7 @@ class Stop:
         sent: how far it has come: the last signal sent.
     """
 
-    word: Callable[[ending.Circumstances], errors.ExecutorError]
+    word: control.Word
     since: float
     answered: bool
     sent: signal.Signals | None = None
@@ -100,7 +99,7 @@ class Supervisor:
         self.directory = directory
         self.entry = entry
         self.record: dict[str, Any] = files.read_json(directory / "request.json")
-        self.timeout: float = self._timeout()
+        self.timeout = control.timeout_of(self.record)
         self.slots = SlotQueue(
             self.record["lane"], self.record["slots"], exclusive=self.record["exclusive"]
         )
@@ -130,6 +129,8 @@ class Supervisor:
 
     def _wait_for_slot(self) -> bool:
         """Whether the job has its slot; ``False``: it was cancelled before."""
+        if self.stop is not None:
+            return False
         if self.slots.try_now():
             # A cancel may have been written while nobody had the FIFO open for reading but us.
             self._handle_ready(0)
@@ -179,7 +180,7 @@ class Supervisor:
             "started",
             pid=self.pid,
             supervisorPid=os.getpid(),
-            queuedSeconds=round(max(0.0, time.time() - _timestamp(self.record["createdAt"])), 3),
+            queuedSeconds=ending.seconds_since_creation(self.record),
         )
         events.close()
         # Nobody may hold the job back once it is told to be running: a closed gate ends it.
@@ -194,7 +195,7 @@ class Supervisor:
                 return
             now = time.monotonic()
             if self._give_up(now):
-                print(f"{self.record['id']}: processes survive SIGKILL", file=sys.stderr)
+                sys.stderr.write(f"job {self.record['id']}: processes survive SIGKILL\n")
                 return
             self._handle_ready(max(0.0, self._act(now) - time.monotonic()))
 
@@ -251,7 +252,7 @@ class Supervisor:
         descendants.send(found, signal.SIGCONT)
 
     def _kill_all(self, now: float) -> float:
-        """As subreaper this process inherits what double-forked, so it gets everybody in the end."""
+        """Again and again: as subreaper this process inherits what is orphaned meanwhile."""
         descendants.send(descendants.descendants(), signal.SIGKILL)
         return now + _KILL_AGAIN_SECONDS
 
@@ -269,12 +270,16 @@ class Supervisor:
         with contextlib.suppress(FileExistsError):
             os.mkfifo(path, 0o600)
         # O_RDWR: a FIFO opened only for reading is at its end for ever once a writer has closed.
-        control = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        self.selector.register(control, selectors.EVENT_READ, lambda: self._read_control(control))
+        fifo = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+        self.selector.register(fifo, selectors.EVENT_READ, lambda: self._read_control(fifo))
+        # Whoever asked before the FIFO was open has left a note.
+        reason = control.stop_requested(self.directory)
+        if reason is not None:
+            self._request_stop(control.word(reason, self.record))
 
-    def _read_control(self, control: int) -> None:
+    def _read_control(self, fifo: int) -> None:
         with contextlib.suppress(BlockingIOError):
-            self._control_buffer += os.read(control, 4096)
+            self._control_buffer += os.read(fifo, 4096)
         *lines, self._control_buffer = self._control_buffer[-4096:].split(b"\n")
         if b"cancel" in lines:
             self._request_stop(ending.cancelled)
@@ -284,16 +289,11 @@ class Supervisor:
         os.set_blocking(reader, False)
         os.set_blocking(writer, False)
         signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGCHLD, _wake)
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
             signal.signal(number, signal.SIG_IGN)
         # The machine shuts down, or somebody wants this job gone.
-        signal.signal(
-            signal.SIGTERM,
-            lambda *_: self._request_stop(
-                lambda what: ending.cancelled(what, "by a SIGTERM to its supervisor")
-            ),
-        )
+        signal.signal(signal.SIGTERM, self._on_terminate)
 
         def empty() -> None:
             with contextlib.suppress(BlockingIOError):
@@ -312,10 +312,13 @@ class Supervisor:
         for key, _ in self.selector.select(timeout):
             key.data()
 
-    def _request_stop(self, word: Callable[[ending.Circumstances], errors.ExecutorError]) -> None:
+    def _request_stop(self, word: control.Word) -> None:
         if self.stop is None:
             answered = (self.directory / "result.json").exists()
             self.stop = Stop(word, time.monotonic(), answered)
+
+    def _on_terminate(self, _signal: int, _frame: object) -> None:
+        self._request_stop(lambda what: ending.cancelled(what, "by a SIGTERM to its supervisor"))
 
     # -- ending ----------------------------------------------------------------------------------
 
@@ -362,11 +365,6 @@ class Supervisor:
             stderr=self.streams[1].log.last_lines() if self.streams else "",
         )
 
-    def _timeout(self) -> float:
-        request = self.record["request"]
-        sent = request.get("timeout")
-        return float(validate.default(request["action"], "timeout") if sent is None else sent)
-
 
 def _report_defect(directory: Path, error: Exception) -> int:
     descendants.send(descendants.descendants(), signal.SIGKILL)
@@ -381,5 +379,5 @@ def _report_defect(directory: Path, error: Exception) -> int:
     return failure.exit_code
 
 
-def _timestamp(text: str) -> float:
-    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+def _wake(_signal: int, _frame: object) -> None:
+    """The wakeup descriptor has been written to: that is all that a SIGCHLD is for."""

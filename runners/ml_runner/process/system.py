@@ -16,7 +16,7 @@ LINUX = sys.platform == "linux"
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
-# The kernel kills the process with the highest score first: a job before whatever else the user runs.
+# The kernel kills the process with the highest score first: a job before the user's own programs.
 _OOM_SCORE_OF_JOBS = 500
 
 
@@ -104,6 +104,13 @@ def wait_until_single_threaded(seconds: float = 0.2) -> bool:
             return False
         time.sleep(0.0005)
     return True
+
+
+def cores() -> int:
+    """Processor cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def out_of_memory_kills() -> int:

@@ -153,7 +153,10 @@ def _stratified(plan: FoldPlan, target: Array) -> Array:
     # Round robin over the sorted classes tells how many rows of each class a fold gets.
     ranked = np.sort(encoded)
     allocation = np.asarray(
-        [np.bincount(ranked[fold :: plan.folds], minlength=len(counts)) for fold in range(plan.folds)]
+        [
+            np.bincount(ranked[fold :: plan.folds], minlength=len(counts))
+            for fold in range(plan.folds)
+        ]
     )
     random = _random(plan)
     assignment = np.empty(len(target), dtype=np.intp)

@@ -203,7 +203,9 @@ def roc_auc(truth: Truth, outputs: Outputs) -> float:
     areas = []
     for column in columns:
         alarms, hits = roc_curve(truth.target == classes[column], scores[:, column], truth.weight)
-        areas.append(np.trapezoid(hits, alarms) if hasattr(np, "trapezoid") else np.trapz(hits, alarms))
+        areas.append(
+            np.trapezoid(hits, alarms) if hasattr(np, "trapezoid") else np.trapz(hits, alarms)
+        )
     return float(np.mean(areas))
 
 

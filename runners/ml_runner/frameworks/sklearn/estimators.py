@@ -119,7 +119,9 @@ def resolve(name: str, *, key: str = "config.algorithm") -> Estimator:
     found = frameworks.estimator_class(name)
     if found is not None:
         return found
-    known = sorted({known for adapter in frameworks.all_adapters() for known in adapter.algorithms()})
+    known = sorted(
+        {known for adapter in frameworks.all_adapters() for known in adapter.algorithms()}
+    )
     near = nearest(name.rpartition(".")[2], known)
     hint = f"Did you mean '{near}'? " if near else ""
     raise errors.InvalidConfiguration(
@@ -193,7 +195,8 @@ def build(
             metadata={"key": f"{key}.{missing[0]}", "missing": missing},
         )
     values = {
-        parameter: _from_json(value, f"{key}.{parameter}") for parameter, value in parameters.items()
+        parameter: _from_json(value, f"{key}.{parameter}")
+        for parameter, value in parameters.items()
     }
     own = {parameter: value for parameter, value in values.items() if "__" not in parameter}
     nested = {parameter: value for parameter, value in values.items() if "__" in parameter}
@@ -204,9 +207,7 @@ def build(
     estimator = found.cls(**own)
     for parameter, value in nested.items():
         if parameter not in estimator.get_params(deep=True):
-            raise _unknown(
-                name, parameter, value, sorted(estimator.get_params(deep=True)), key
-            )
+            raise _unknown(name, parameter, value, sorted(estimator.get_params(deep=True)), key)
         estimator.set_params(**{parameter: value})
     _check_values(estimator, parameters, key)
     return estimator

@@ -1,0 +1,83 @@
+"""What the tool ``describe`` says of a path: a table's columns, or a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ml_runner import errors, paths
+from ml_runner.data import bounded, profile
+from ml_runner.data.head import read_head
+
+if TYPE_CHECKING:
+    from ml_runner.data.table import Table
+
+# Above this size on disk, statistics come from the first rows alone; rows are still counted.
+LARGE_BYTES = 64 * 1024 * 1024
+SAMPLED_ROWS = 100_000
+
+
+def describe(params: dict[str, Any], base_dir: str, roots: list[str] | None) -> dict[str, Any]:
+    """Describes the table or the model at ``params["path"]`` in at most 2 KB of JSON.
+
+    Args:
+        params: ``path``; ``header``, ``separator``, ``encoding`` for a table of text.
+        base_dir: absolute; relative paths are taken from it.
+        roots: the directories that may be read, or ``None`` for no bound.
+
+    Returns:
+        Of a table: ``path`` (as sent), ``format``, ``encoding`` and ``separator`` (text formats),
+        ``rows``, ``columns`` (see ``profile.column``), ``warnings``; ``statisticsFromRows`` where
+        those are not all rows; ``truncated`` where columns are left out. Of a model: what ``load``
+        says of it.
+
+    Raises:
+        InvalidConfiguration: no path, or one outside the roots.
+        DataLoadingError: as ``read_table``.
+    """
+    sent = params.get("path")
+    if not isinstance(sent, str):
+        raise errors.InvalidConfiguration(
+            "describe needs the path of a table or a model",
+            solution="Send path.",
+            metadata={"key": "path", "sent": sent},
+        )
+    path = paths.resolve(sent, key="path", base_dir=base_dir, roots=roots)
+    if Path(f"{path}.meta.json").is_file():
+        from ml_runner import models
+
+        return models.describe(path)
+    warnings: list[str] = []
+    table, rows = read_head(
+        path,
+        header=params.get("header"),
+        separator=params.get("separator"),
+        encoding=params.get("encoding"),
+        large=LARGE_BYTES,
+        limit=SAMPLED_ROWS,
+        warn=warnings.append,
+    )
+    return bounded.fit(_description(sent, table, rows, warnings))
+
+
+def _description(sent: str, table: Table, rows: int, warnings: list[str]) -> dict[str, Any]:
+    description: dict[str, Any] = {"path": sent, "format": table.format}
+    if table.encoding is not None:
+        description["encoding"] = table.encoding
+    if table.separator is not None:
+        description["separator"] = table.separator
+        description["header"] = table.header
+    description["rows"] = rows
+    used = len(table.frame)
+    if used < rows:
+        description["statisticsFromRows"] = used
+        warnings.append(
+            f"the file is large: all rows were counted, statistics are of the first {used}"
+        )
+    # Those in the middle would be left out of the answer anyway; see bounded.fit.
+    names = list(table.frame.columns)
+    shown = bounded.candidates(names)
+    description["columnCount"] = len(names)
+    description["columns"] = [profile.column(table, name) for name in shown]
+    description["warnings"] = warnings
+    return description

@@ -1,0 +1,132 @@
+"""LightGBM's native training, and what its scikit-learn classes need."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ml_runner.frameworks.base import Estimator, Model, Progress
+from ml_runner.libraries import need
+from ml_runner.training.metrics import Metric
+
+if TYPE_CHECKING:
+    from ml_runner.frameworks.lightgbm.learner import LightGBMLearner
+    from ml_runner.job import Job
+
+_CLASSES = ("LGBMClassifier", "LGBMRegressor")
+
+
+def _plain(name: str) -> str:
+    """The class name in a dotted one of this library; other dotted names stay as they are."""
+    module, _, last = name.rpartition(".")
+    return last if not module or module.partition(".")[0] == "lightgbm" else name
+
+
+@dataclass(frozen=True)
+class LightGBMEstimator(Estimator):
+    """One of the library's scikit-learn classes."""
+
+    def fit_hooks(self, estimator: Any, progress: Progress) -> tuple[dict[str, Any], dict[str, Any]]:
+        """A callback for ``fit``."""
+        from ml_runner.frameworks.lightgbm.progress import callback
+
+        progress.step("round", 0, estimator.get_params()["n_estimators"], {})
+        return {}, {"callbacks": [callback(progress)]}
+
+
+class LightGBMAdapter:
+    """The adapter; see ``frameworks.base.Adapter``."""
+
+    name = "lightgbm"
+    title = "LightGBM"
+
+    def require(self) -> None:
+        """Raises ``FrameworkNotFound`` where LightGBM is absent."""
+        need("lightgbm", "lightgbm")
+
+    def preload(self) -> None:
+        """Imports the library and this adapter's own modules."""
+        self.require()
+        need("pandas", "pandas")
+        for module in ("parameters", "learner", "model", "progress"):
+            importlib.import_module(f"{__name__}.{module}")
+
+    def versions(self) -> dict[str, str]:
+        """The installed versions of LightGBM and of what it reads its data with."""
+        found = {}
+        for distribution in ("lightgbm", "numpy", "pandas"):
+            try:
+                found[distribution] = importlib.metadata.version(distribution)
+            except importlib.metadata.PackageNotFoundError:
+                continue
+        return found
+
+    def claims(self, algorithm: str) -> int:
+        """2 for the classes whose training the native interface can do."""
+        return 2 if _plain(algorithm) in _CLASSES else 0
+
+    def algorithms(self) -> list[str]:
+        """The library's scikit-learn classes."""
+        return [*_CLASSES]
+
+    def learner(self, job: Job) -> LightGBMLearner:
+        """``lightgbm.train`` with the call's parameters, checked."""
+        self.require()
+        from ml_runner.frameworks.lightgbm.learner import LightGBMLearner
+
+        return LightGBMLearner(job)
+
+    def estimator_class(self, name: str) -> Estimator | None:
+        """One of the library's scikit-learn classes."""
+        if _plain(name) not in _CLASSES:
+            return None
+        self.require()
+        need("sklearn", "scikit-learn")
+        import lightgbm
+
+        from ml_runner.frameworks.lightgbm import parameters
+
+        return LightGBMEstimator(
+            cls=getattr(lightgbm, _plain(name)),
+            framework=self.name,
+            parameters=frozenset(parameters.known()),
+            default_seed=None,
+            threads=True,
+            accepts_categories=True,
+        )
+
+    def metric(self, name: str) -> Metric | None:
+        """None: its metrics are measured by round, through ``hyperparameters.metric``."""
+        return None
+
+    def metrics(self) -> list[str]:
+        """None of its own."""
+        return []
+
+    def recognises(self, path: Path, head: bytes) -> bool:
+        """The first line of the library's text format."""
+        return head.startswith((b"tree\n", b"tree\r\n"))
+
+    def is_safe(self, path: Path) -> bool:
+        """Its format holds numbers only."""
+        return True
+
+    def load(self, path: Path, data: bytes, description: Mapping[str, Any] | None) -> Model:
+        """A booster from the text format."""
+        self.require()
+        from ml_runner.frameworks.lightgbm.model import load
+
+        return load(path, data, description, int(os.environ.get("OMP_NUM_THREADS") or 0))
+
+    def columns(self, model: Any) -> list[str] | None:
+        """The feature names in the booster, unless they are the library's own numbering."""
+        names = model.booster.feature_name()
+        return None if names == [f"Column_{i}" for i in range(len(names))] else names
+
+
+ADAPTER = LightGBMAdapter()

@@ -1,0 +1,190 @@
+"""An estimator of scikit-learn (or one like it) that is fitted on tables."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.ensemble._forest import BaseForest
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
+
+from ml_runner import errors
+from ml_runner.frameworks.base import CLASSIFICATION, REGRESSION, Progress
+from ml_runner.frameworks.sklearn import estimators, warm_start
+from ml_runner.frameworks.sklearn.model import SklearnModel
+from ml_runner.training import targets
+from ml_runner.training.user_code import reported_as_failure
+
+if TYPE_CHECKING:
+    from ml_runner.data import TableData
+    from ml_runner.job import Job
+
+_SCALERS = {
+    "standard": StandardScaler,
+    "minmax": MinMaxScaler,
+    "robust": RobustScaler,
+    "maxabs": MaxAbsScaler,
+}
+
+# rows × columns × trees below which threads cost more than they bring.
+_SERIAL = 1e6
+
+
+class SklearnLearner:
+    """See ``frameworks.base.Learner``."""
+
+    watches_validation = False
+    gpu_used = False
+
+    def __init__(self, job: Job) -> None:
+        config = job.config
+        self._threads = job.threads
+        self._found = estimators.resolve(config["algorithm"])
+        self.algorithm: str = self._found.cls.__name__
+        sent = dict(config.get("hyperparameters") or {})
+        self._estimator = estimators.build(self._found, sent)
+        self.task: str | None = estimators.task_of(self._estimator, self.algorithm)
+        self.classes: list[Any] | None = None
+        self._sent = sent
+        self._seed(job, sent)
+        for name in estimators.ambiguous_ones(self._estimator, sent):
+            job.warn(
+                f"hyperparameters.{name} is 1 and is taken as the whole number 1, not as the share"
+                " 1.0 (all); for nearly all write 0.999999, or leave it out"
+            )
+        self._scaling = config.get("featureScaling") or "none"
+        if self._scaling != "none" and config.get("categorical"):
+            raise errors.InvalidConfiguration(
+                f"featureScaling '{self._scaling}' cannot scale the columns in categorical",
+                solution="Leave one of the two out.",
+                metadata={"key": "config.featureScaling", "sent": self._scaling},
+            )
+        self._refuse_other_hardware(job)
+        self.accepts_missing = self._takes_missing()
+        self.accepts_strings = self._found.accepts_strings
+        self.accepts_categories = self._found.accepts_categories and self._scaling == "none"
+        self.accepts_weights = "sample_weight" in inspect.signature(self._estimator.fit).parameters
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The estimator's parameters, as far as they are plain values."""
+        return self._estimator.get_params(deep=False)
+
+    def _seed(self, job: Job, sent: dict[str, Any]) -> None:
+        seed = job.config.get("seed")
+        if seed is None:
+            seed = self._found.default_seed
+        if seed is None:
+            return
+        unseeded = {
+            name: seed
+            for name, value in self._estimator.get_params(deep=True).items()
+            if (name == "random_state" or name.endswith("__random_state"))
+            and value is None
+            and name not in sent
+        }
+        if not unseeded:
+            return
+        self._estimator.set_params(**unseeded)
+        if job.config.get("seed") is None:
+            job.default("seed", seed)
+
+    def _refuse_other_hardware(self, job: Job) -> None:
+        if job.request.get("gpuEnabled"):
+            job.warn(f"gpuEnabled: {self.algorithm} is computed on the CPU")
+
+    def _takes_missing(self) -> bool:
+        try:
+            from sklearn.utils import get_tags
+
+            return bool(get_tags(self._estimator).input_tags.allow_nan)
+        except ImportError:  # before scikit-learn 1.6
+            return bool(self._estimator._get_tags()["allow_nan"])
+
+    def prepare(self, data: TableData) -> None:
+        """Holds the target against the kind of estimator and takes its labels down."""
+        if self.task == REGRESSION:
+            targets.require_numbers(data.y, self.algorithm)
+            return
+        self.classes = targets.labels(data.y, self.algorithm)
+        self._name_weights_by_label()
+
+    def _name_weights_by_label(self) -> None:
+        """JSON has only string keys: ``{"0": 1, "1": 5}`` means the labels 0 and 1."""
+        weights = self._estimator.get_params(deep=False).get("class_weight")
+        if not isinstance(weights, dict) or self.classes is None:
+            return
+        by_name = {str(label): label for label in self.classes}
+        unknown = [name for name in weights if str(name) not in by_name]
+        if unknown:
+            raise errors.InvalidConfiguration(
+                f"hyperparameters.class_weight names '{unknown[0]}', which is no label of the target",
+                solution=f"The labels are: {', '.join(list(by_name)[:20])}.",
+                metadata={
+                    "key": "config.hyperparameters.class_weight",
+                    "sent": unknown[0],
+                    "allowed": list(by_name)[:50],
+                },
+            )
+        renamed = {by_name[str(name)]: weight for name, weight in weights.items()}
+        self._estimator.set_params(class_weight=renamed)
+
+    def fit(
+        self, train: TableData, *, validation: TableData | None = None, progress: Progress
+    ) -> SklearnModel:
+        """Fits a fresh copy on ``train``; what is saved has the parameters that were asked for."""
+        estimator = clone(self._estimator)
+        encoded = self._found.encoded_labels and self.task == CLASSIFICATION
+        y = train.y.to_numpy()
+        if encoded:
+            y = np.searchsorted(np.asarray(self.classes), y)
+        elif self.task == CLASSIFICATION and y.dtype == object:
+            y = np.asarray(y.tolist())
+        only_for_fit, fit_parameters = self._found.fit_hooks(estimator, progress)
+        if train.weight is not None:
+            fit_parameters["sample_weight"] = np.asarray(train.weight)
+        only_for_fit.update(self._threading(estimator, train.X))
+        before = {name: estimator.get_params(deep=False)[name] for name in only_for_fit}
+        scaler = _SCALERS[self._scaling]() if self._scaling in _SCALERS else None
+        with reported_as_failure(self.algorithm):
+            X = train.X if scaler is None else scaler.fit_transform(train.X)
+            estimator.set_params(**only_for_fit)
+            try:
+                warm_start.fit(estimator, X, y, progress, **fit_parameters)
+            finally:
+                estimator.set_params(**before)
+        whole = estimator
+        if scaler is not None:
+            whole = Pipeline([("scaler", scaler), ("model", estimator)])
+        return SklearnModel(
+            whole,
+            algorithm=self.algorithm,
+            task=str(self.task),
+            classes=self._classes_of(estimator, encoded),
+            encoded=encoded,
+            scaler=scaler,
+        )
+
+    def _classes_of(self, estimator: Any, encoded: bool) -> list[Any] | None:
+        if self.task == REGRESSION:
+            return None
+        # A fold may lack a class: its probability columns are those that the estimator has seen.
+        seen = getattr(estimator, "classes_", None)
+        if encoded or seen is None:
+            return self.classes
+        return np.asarray(seen).tolist()
+
+    def _threading(self, estimator: Any, X: Any) -> dict[str, Any]:
+        """``n_jobs`` for the fit, where the caller sent none and the result stays the same."""
+        parameters = estimator.get_params(deep=False)
+        if "n_jobs" not in parameters or "n_jobs" in self._sent:
+            return {}
+        if self._found.threads:
+            return {"n_jobs": self._threads}
+        if isinstance(estimator, BaseForest) and self._threads > 1:
+            if X.shape[0] * X.shape[1] * parameters["n_estimators"] > _SERIAL:
+                return {"n_jobs": self._threads}
+        return {}

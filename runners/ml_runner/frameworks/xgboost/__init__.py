@@ -1,0 +1,163 @@
+"""XGBoost's native training, and what its scikit-learn classes need."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ml_runner import errors
+from ml_runner.frameworks.base import Estimator, Model, Progress
+from ml_runner.libraries import need
+from ml_runner.training.metrics import Metric
+
+if TYPE_CHECKING:
+    from ml_runner.frameworks.xgboost.learner import XGBoostLearner
+    from ml_runner.job import Job
+
+_NATIVE = ("XGBClassifier", "XGBRegressor")
+_CLASSES = (*_NATIVE, "XGBRFClassifier", "XGBRFRegressor")
+
+
+def _plain(name: str) -> str:
+    """The class name in a dotted one of this library; other dotted names stay as they are."""
+    module, _, last = name.rpartition(".")
+    return last if not module or module.partition(".")[0] == "xgboost" else name
+
+
+@dataclass(frozen=True)
+class XGBoostEstimator(Estimator):
+    """One of the library's scikit-learn classes."""
+
+    def fit_hooks(self, estimator: Any, progress: Progress) -> tuple[dict[str, Any], dict[str, Any]]:
+        """A callback, put among the parameters for the fit."""
+        from ml_runner.frameworks.xgboost.progress import ProgressCallback
+
+        if type(estimator).__name__.startswith("XGBRF"):
+            return {}, {}  # a forest is one round
+        rounds = estimator.get_num_boosting_rounds()
+        callbacks = list(estimator.get_params().get("callbacks") or [])
+        return {"callbacks": [*callbacks, ProgressCallback(progress, rounds)]}, {}
+
+
+class XGBoostAdapter:
+    """The adapter; see ``frameworks.base.Adapter``."""
+
+    name = "xgboost"
+    title = "XGBoost"
+
+    def require(self) -> None:
+        """Raises ``FrameworkNotFound`` where XGBoost is absent."""
+        need("xgboost", "xgboost", conda="py-xgboost")
+
+    def preload(self) -> None:
+        """Imports the library and this adapter's own modules."""
+        self.require()
+        need("pandas", "pandas")
+        for module in ("parameters", "learner", "model"):
+            importlib.import_module(f"{__name__}.{module}")
+
+    def versions(self) -> dict[str, str]:
+        """The installed versions of XGBoost and of what it reads its data with."""
+        found = {}
+        for distribution in ("xgboost", "xgboost-cpu", "numpy", "pandas"):
+            try:
+                found[distribution] = importlib.metadata.version(distribution)
+            except importlib.metadata.PackageNotFoundError:
+                continue
+        return found
+
+    def claims(self, algorithm: str) -> int:
+        """2 for the classes whose training the native interface can do."""
+        return 2 if _plain(algorithm) in _NATIVE else 0
+
+    def algorithms(self) -> list[str]:
+        """The library's scikit-learn classes."""
+        return [*_CLASSES]
+
+    def learner(self, job: Job) -> XGBoostLearner:
+        """``xgboost.train`` with the call's parameters, checked."""
+        self.require()
+        from ml_runner.frameworks.xgboost.learner import XGBoostLearner
+
+        return XGBoostLearner(job)
+
+    def estimator_class(self, name: str) -> Estimator | None:
+        """One of the library's scikit-learn classes."""
+        if _plain(name) not in _CLASSES:
+            return None
+        self.require()
+        need("sklearn", "scikit-learn")
+        import xgboost
+
+        from ml_runner.frameworks.xgboost import parameters
+
+        return XGBoostEstimator(
+            cls=getattr(xgboost, _plain(name)),
+            framework=self.name,
+            parameters=frozenset(parameters.known()),
+            encoded_labels=True,
+            default_seed=None,
+            threads=True,
+            accepts_categories=True,
+        )
+
+    def metric(self, name: str) -> Metric | None:
+        """None: its metrics are measured by round, through ``hyperparameters.eval_metric``."""
+        return None
+
+    def metrics(self) -> list[str]:
+        """None of its own."""
+        return []
+
+    def recognises(self, path: Path, head: bytes) -> bool:
+        """UBJSON or JSON that begins as the library's models do."""
+        if path.suffix == ".ubj":
+            return True
+        text = head.lstrip()
+        return text.startswith(b"{") and b"learner" in head
+
+    def is_safe(self, path: Path) -> bool:
+        """Its formats hold numbers only."""
+        return True
+
+    def load(self, path: Path, data: bytes, description: Mapping[str, Any] | None) -> Model:
+        """A booster from UBJSON or JSON."""
+        self.require()
+        from ml_runner.frameworks.xgboost.model import load
+
+        return load(path, data, description, int(os.environ.get("OMP_NUM_THREADS") or 0))
+
+    def columns(self, model: Any) -> list[str] | None:
+        """The feature names in the booster."""
+        return model.booster.feature_names
+
+    def explain(self, error: BaseException) -> errors.ExecutorError | None:
+        """A GPU's memory or fault in an exception of the library; None for any other."""
+        if type(error).__module__.partition(".")[0] != "xgboost":
+            return None
+        text = str(error)
+        lowered = text.lower()
+        if "cuda" not in lowered and "gpu" not in lowered and "cudaerror" not in lowered:
+            return None
+        from ml_runner.frameworks.xgboost.parameters import first_lines
+
+        if "out of memory" in lowered or "bad_alloc" in lowered or "memory allocation" in lowered:
+            return errors.CudaOutOfMemory(
+                f"XGBoost ran out of GPU memory: {first_lines(text)}",
+                solution="Use fewer rows or columns, a smaller max_bin, or gpuEnabled: false.",
+                stderr=text[-2000:],
+            )
+        return errors.CudaError(
+            f"XGBoost met a fault of the GPU: {first_lines(text)}",
+            solution="Send gpuEnabled: false, or mend the driver (ml-executor doctor shows it).",
+            stderr=text[-2000:],
+        )
+
+
+ADAPTER = XGBoostAdapter()

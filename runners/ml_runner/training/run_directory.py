@@ -1,0 +1,135 @@
+"""Whose an output directory is: no run overwrites another's model unless it was asked to."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ml_runner import calls, errors, files
+from ml_runner.training import checkpoints
+
+if TYPE_CHECKING:
+    from ml_runner.job import Job
+
+RUN_FILE = "run.json"
+# What a model is called, here or by others who trained into that directory.
+_MODELS = ("model.*", "best_model.*", "last_model.*", "saved_model", checkpoints.DIRECTORY)
+
+
+class RunDirectory:
+    """The job's output directory, claimed for this run.
+
+    Attributes:
+        path: the directory.
+        artifacts: key → path of what this run wrote, as it grows.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self.path: Path = job.output_dir
+        self.artifacts: dict[str, Path] = {}
+        self._before = _read(self.path)
+        self._started = time.time()
+        self._refuse_others()
+        checkpoints.discard(self.path)
+        self._write("running")
+
+    def _refuse_others(self) -> None:
+        if self._job.request.get("overwrite") or self._job.request.get("outputDir") is None:
+            return
+        # A run that did not come to its end left nothing to lose: the lock on this directory is
+        # ours, so it is not running any more either.
+        if self._before is not None and self._before.get("status") != "succeeded":
+            return
+        held = [path.name for pattern in _MODELS for path in sorted(self.path.glob(pattern))]
+        held = [name for name in held if not name.endswith(".meta.json")]
+        if not held:
+            return
+        by = self._before or {}
+        whose = f" of job {by['jobId']}" if "jobId" in by else ""
+        raise errors.InvalidConfiguration(
+            f"outputDir '{self.path}' already holds {', '.join(held[:3])}{whose}",
+            solution="Name another outputDir, or send overwrite: true (nextCall) to replace it.",
+            metadata={
+                "key": "outputDir",
+                "sent": self._job.request["outputDir"],
+                "found": held[:10],
+                **({"jobId": by["jobId"]} if "jobId" in by else {}),
+            },
+            next_call=calls.repeat(self._job, overwrite=True),
+        )
+
+    def write(self, key: str | None, name: str, data: bytes | str) -> Path:
+        """Writes a file whole, and lists it as an artifact where it has a key."""
+        path = self.path / name
+        content = data.encode() if isinstance(data, str) else data
+        files.write_atomic(path, content, durable=not self._job.light)
+        if key is not None:
+            self.artifacts[key] = path
+        return path
+
+    def shown(self) -> dict[str, str]:
+        """The artifacts, their paths in the caller's form."""
+        return {key: self._job.show(path) for key, path in self.artifacts.items()}
+
+    def _write(self, status: str, **more: Any) -> None:
+        record = {
+            "jobId": self._job.id,
+            "action": self._job.action,
+            "status": status,
+            "startedAt": self._started,
+            **more,
+        }
+        files.write_json(self.path / RUN_FILE, record, durable=not self._job.light)
+
+    def succeeded(self) -> None:
+        """Marks the run as complete; what an earlier one left here beside it goes."""
+        names = {key: path.name for key, path in self.artifacts.items()}
+        for name in set((self._before or {}).get("artifacts", {}).values()) - set(names.values()):
+            with contextlib.suppress(OSError):
+                (self.path / Path(name).name).unlink()
+                (self.path / f"{Path(name).name}.meta.json").unlink()
+        self._write("succeeded", artifacts=names, endedAt=time.time())
+
+    def failed(self) -> None:
+        """Marks the run as failed, so that the next one may use the directory."""
+        with contextlib.suppress(OSError):
+            self._write("failed", endedAt=time.time())
+
+
+@contextlib.contextmanager
+def claimed(job: Job) -> Iterator[RunDirectory]:
+    """The job's output directory for the length of a run.
+
+    Raises:
+        InvalidConfiguration: it holds another run's model or checkpoint.
+    """
+    directory = RunDirectory(job)
+    try:
+        yield directory
+    except BaseException:
+        directory.failed()
+        raise
+    directory.succeeded()
+
+
+def model_in(directory: Path) -> Path | None:
+    """The model that a successful run left in a directory."""
+    record = _read(directory)
+    if record is None or record.get("status") != "succeeded":
+        return None
+    name = record.get("artifacts", {}).get("model") or record.get("artifacts", {}).get("bestModel")
+    path = directory / Path(name).name if name else None
+    return path if path is not None and path.exists() else None
+
+
+def _read(directory: Path) -> dict[str, Any] | None:
+    try:
+        record = json.loads((directory / RUN_FILE).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None

@@ -1,0 +1,69 @@
+import { stat } from "node:fs/promises";
+import { resolve } from "node:path";
+import type { Config } from "../config.js";
+import { frameworkRow, MANIFEST } from "../contract/index.js";
+import { gpuCount } from "../runners/gpus.js";
+
+const LIGHT_INPUT_BYTES = 1024 * 1024;
+/** How many light jobs run at once that have a process of their own; a resident process takes one. */
+const LIGHT_SLOTS = 4;
+/** Each of them brings code or a size of its own into the process, which others share. */
+const NEVER_LIGHT = ["modelScript", "modelClass", "modelArgs", "allowPickle"];
+
+/** Where a job queues. */
+export interface Lane {
+  /** `light`, `cpu` or `gpu-<n>`. */
+  readonly name: string;
+  readonly slots: number;
+  readonly exclusive: boolean;
+}
+
+/** What of a call decides where it queues. */
+interface Call {
+  readonly action: string;
+  readonly config: Readonly<Record<string, unknown>>;
+  readonly gpuEnabled?: boolean | undefined;
+}
+
+export function cpuLane(config: Config, action: string): Lane {
+  return { name: "cpu", slots: config.slots, exclusive: isExclusive(action) };
+}
+
+/**
+ * Chooses the lane of a job: light calls on small inputs have their own, those that may compute on a
+ * GPU queue for one, the others for the CPU.
+ *
+ * @param gpuJobs how many jobs go on on each GPU, as far as is known
+ */
+export async function laneOf(
+  config: Config,
+  call: Call,
+  framework: string | null,
+  baseDir: string,
+  gpuJobs: (lane: string) => number,
+): Promise<Lane> {
+  const wantsGpu = call.gpuEnabled !== false && framework !== null && frameworkRow(framework)?.gpu;
+  if (call.gpuEnabled !== true && (await isLight(call, baseDir))) {
+    return { name: "light", slots: LIGHT_SLOTS, exclusive: false };
+  }
+  const gpus = wantsGpu ? gpuCount(config) : 0;
+  const lanes = Array.from({ length: gpus }, (_, index) => `gpu-${index}`);
+  const [freest] = lanes.sort((a, b) => gpuJobs(a) - gpuJobs(b));
+  if (freest === undefined) return cpuLane(config, call.action);
+  return { name: freest, slots: 1, exclusive: isExclusive(call.action) };
+}
+
+async function isLight({ action, config }: Call, baseDir: string): Promise<boolean> {
+  const entry = MANIFEST.actions[action];
+  if (entry?.lane !== "light" || NEVER_LIGHT.some((key) => config[key] !== undefined)) return false;
+  const input = entry.lightInput === undefined ? undefined : config[entry.lightInput];
+  if (typeof input !== "string") return true;
+  // What is not there fails at once; what is no plain file may take any time to read.
+  const found = await stat(resolve(baseDir, input)).catch(() => null);
+  return found === null || (found.isFile() && found.size <= LIGHT_INPUT_BYTES);
+}
+
+/** A measurement that other jobs would disturb takes every slot. */
+function isExclusive(action: string): boolean {
+  return action === "benchmark";
+}

@@ -1,0 +1,256 @@
+import { createHash } from "node:crypto";
+import {
+  constants,
+  type FileHandle,
+  link,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  writeFile,
+} from "node:fs/promises";
+import { join } from "node:path";
+import { customAlphabet } from "nanoid";
+import { type Answer, type JobRequest, JobRequestSchema } from "../contract/index.js";
+
+// As nanoid's own, without "-" and "_": an id may begin a command line's argument.
+const newId = customAlphabet("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", 21);
+const ID = /^[A-Za-z0-9_-]{1,64}$/;
+
+/** The directories of jobs: the truth about them, shared with every server and command on the machine. */
+export class Store {
+  readonly jobs: string;
+  readonly #requests: string;
+  #made: Promise<void> | null = null;
+
+  /** @param home the state directory; made when first written to */
+  constructor(private readonly home: string) {
+    this.jobs = join(home, "jobs");
+    this.#requests = join(home, "requests");
+  }
+
+  directory(id: string): string {
+    return join(this.jobs, id);
+  }
+
+  /** Makes the state directory, for this user alone. */
+  make(): Promise<void> {
+    this.#made ??= (async () => {
+      await mkdir(this.home, { recursive: true, mode: 0o700 });
+      for (const name of ["jobs", "requests", "slots", "outputs", "logs"]) {
+        await mkdir(join(this.home, name), { recursive: true, mode: 0o700 });
+      }
+    })();
+    return this.#made;
+  }
+
+  /**
+   * Makes a job: its directory, then its request, whose presence makes it one.
+   *
+   * @param build makes the request for the job's id
+   * @returns the request as written
+   */
+  async create(build: (id: string) => JobRequest): Promise<JobRequest> {
+    await this.make();
+    const request = build(newId());
+    await mkdir(this.directory(request.id), { mode: 0o700 });
+    await this.write(request);
+    return request;
+  }
+
+  /** Writes a job's request: whole, or not at all. Not fsynced: a job that a power cut loses never ran. */
+  async write(request: JobRequest): Promise<void> {
+    const path = join(this.directory(request.id), "request.json");
+    await replace(path, JSON.stringify(request));
+  }
+
+  /**
+   * Makes a job for a caller's own id, unless that id has one already.
+   *
+   * @param key whose id it is, and the id
+   * @returns the request, and whether this call made it
+   */
+  async createOnce(
+    key: RequestKey,
+    build: (id: string) => JobRequest,
+  ): Promise<{ request: JobRequest; made: boolean }> {
+    await this.make();
+    const id = await this.#claim(key);
+    const known = await this.read(id);
+    if (known) return { request: known, made: false };
+    // Whoever makes the directory makes the job. A caller that died in between leaves an empty one.
+    const ours = await mkdir(this.directory(id), { mode: 0o700 }).then(
+      () => true,
+      (error: NodeJS.ErrnoException) => {
+        if (error.code === "EEXIST") return false;
+        throw error;
+      },
+    );
+    const theirs = ours ? null : await this.#appearing(id);
+    if (theirs) return { request: theirs, made: false };
+    const request = build(id);
+    await this.write(request);
+    return { request, made: true };
+  }
+
+  /** The id that belongs to a key: the first caller's, whoever else comes at the same time. */
+  async #claim(key: RequestKey): Promise<string> {
+    const path = this.#requestPath(key);
+    const known = await readIfThere(path);
+    if (known) return known;
+    const id = newId();
+    const temporary = `${path}.${id}`;
+    await writeFile(temporary, id, { flag: "wx", mode: 0o600 });
+    try {
+      // A link fails where the name is taken, and never shows a file that is not written yet.
+      await link(temporary, path);
+      return id;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+      return (await readIfThere(path)) ?? id;
+    } finally {
+      await rm(temporary, { force: true });
+    }
+  }
+
+  async #appearing(id: string): Promise<JobRequest | null> {
+    for (let waited = 0; waited < 1000; waited += 20) {
+      const request = await this.read(id);
+      if (request) return request;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    return null;
+  }
+
+  #requestPath({ principal, requestId }: RequestKey): string {
+    const digest = createHash("sha256")
+      .update(JSON.stringify([principal, requestId]))
+      .digest("hex");
+    return join(this.#requests, digest);
+  }
+
+  /** A job's request; null where there is no such job, or what is there is not one of ours. */
+  async read(id: string): Promise<JobRequest | null> {
+    if (!ID.test(id)) return null;
+    const text = await readIfThere(join(this.directory(id), "request.json"));
+    return text === null ? null : (JobRequestSchema.safeParse(parseJson(text)).data ?? null);
+  }
+
+  /** A job's answer; null while it goes on. */
+  async report(id: string): Promise<Answer | null> {
+    const text = await readIfThere(join(this.directory(id), "report.json"));
+    // It appears whole. Its shape is the runner's to keep; what is not JSON is a broken disk.
+    return text === null ? null : (JSON.parse(text) as Answer);
+  }
+
+  /** Whether a job has ended. */
+  async ended(id: string): Promise<boolean> {
+    return await exists(join(this.directory(id), "report.json"));
+  }
+
+  /** The ids of all jobs, the latest first. */
+  async latest(): Promise<{ id: string; madeAt: number }[]> {
+    const names = await readdir(this.jobs).catch(() => [] as string[]);
+    const found = await Promise.all(
+      names.map(async (id) => {
+        const request = await stat(join(this.jobs, id, "request.json")).catch(() => null);
+        return request && { id, madeAt: request.mtimeMs };
+      }),
+    );
+    return found.filter((job) => job !== null).sort((a, b) => b.madeAt - a.madeAt);
+  }
+
+  /**
+   * Writes an answer for a job that never came to run, where no Python could be found to do it: under a
+   * name that is not taken, so that it never replaces another answer.
+   */
+  async answer(id: string, answer: Answer): Promise<void> {
+    const directory = this.directory(id);
+    await this.propose(id, answer);
+    await link(join(directory, "result.json"), join(directory, "report.json")).catch((error) => {
+      if (error.code !== "EEXIST") throw error;
+    });
+  }
+
+  /** Leaves an answer for whoever publishes the job's end. */
+  async propose(id: string, answer: Answer): Promise<void> {
+    await replace(join(this.directory(id), "result.json"), JSON.stringify(answer));
+  }
+
+  /** Removes a job that has ended, and the caller's own id that stood for it. */
+  async remove(id: string): Promise<void> {
+    const request = await this.read(id);
+    if (request && request.requestId !== null) {
+      const { principal, requestId } = request;
+      await rm(this.#requestPath({ principal, requestId }), { force: true });
+    }
+    await rm(this.directory(id), { recursive: true, force: true });
+  }
+
+  /** The last bytes of one of a job's logs; empty where it printed nothing. */
+  async tail(id: string, name: string, bytes: number): Promise<string> {
+    let file: FileHandle;
+    try {
+      file = await open(join(this.directory(id), name), constants.O_RDONLY);
+    } catch {
+      return "";
+    }
+    try {
+      const { size } = await file.stat();
+      const from = Math.max(0, size - bytes);
+      const buffer = Buffer.alloc(size - from);
+      const { bytesRead } = await file.read(buffer, 0, buffer.length, from);
+      // A character that the cut split is dropped.
+      const start = from === 0 ? 0 : firstCharacter(buffer);
+      return buffer.toString("utf8", start, bytesRead);
+    } finally {
+      await file.close();
+    }
+  }
+}
+
+/** A caller's own id for a call. */
+export interface RequestKey {
+  readonly principal: string | null;
+  readonly requestId: string;
+}
+
+function firstCharacter(buffer: Buffer): number {
+  let start = 0;
+  while (start < 4 && ((buffer[start] ?? 0) & 0xc0) === 0x80) start += 1;
+  return start;
+}
+
+async function replace(path: string, text: string): Promise<void> {
+  const temporary = `${path}.${process.pid}.tmp`;
+  await writeFile(temporary, text, { mode: 0o600 });
+  await rename(temporary, path);
+}
+
+async function readIfThere(path: string): Promise<string | null> {
+  try {
+    return await readFile(path, "utf8");
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" || code === "ENOTDIR") return null;
+    throw error;
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await stat(path).then(
+    () => true,
+    () => false,
+  );
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,281 @@
+import { statSync } from "node:fs";
+import { join, resolve } from "node:path";
+import type { Config } from "../config.js";
+import { ExecutorError } from "../contract/errors.js";
+import { FRAMEWORKS, type Framework, frameworkRow } from "../contract/frameworks.js";
+import { condaPrefix } from "./conda.js";
+import { installCommand } from "./install-command.js";
+import {
+  atLeast,
+  type EnvironmentKind,
+  environmentAt,
+  hasFramework,
+  type Interpreter,
+  interpreterAt,
+  OLDEST_PYTHON,
+} from "./interpreters.js";
+import { managedEnvironments, setupCommand } from "./managed.js";
+
+/** The Python that a job runs in, and why it was this one. */
+export interface ChosenPython {
+  readonly executable: string;
+  readonly version: string;
+  readonly kind: EnvironmentKind;
+  readonly prefix: string;
+  readonly why: string;
+  readonly warnings: readonly string[];
+}
+
+export interface Wish {
+  /** The call's own: an interpreter, an environment's directory, or `conda:NAME`. */
+  readonly pythonEnv?: string | undefined;
+  /** A framework's name or alias; null where it is not known yet. */
+  readonly framework: string | null;
+  /** The directory that relative paths are taken from, and that may hold a `.venv`. */
+  readonly cwd: string;
+}
+
+/** An environment that a job might run in, before it is known whether it has what is needed. */
+export interface Candidate {
+  readonly why: string;
+  readonly interpreter: Interpreter;
+}
+
+/**
+ * Chooses the Python for a job: the call's, `ML_EXECUTOR_PYTHON`, the active environment, `.venv`, the
+ * managed environment. What was only activated, or lies there as `.venv`, is passed over with a warning
+ * where it lacks the framework; what was asked for by name never is. Costs well under a millisecond,
+ * except for the first time that an interpreter outside any environment is named.
+ *
+ * @throws ExecutorError `invalid-configuration` where what was named is no Python, or too old a one;
+ *   `framework-not-found` where nothing has the framework.
+ */
+export async function chooseEnvironment(config: Config, wish: Wish): Promise<ChosenPython> {
+  const explicit = await explicitCandidate(config, wish.pythonEnv, wish.cwd);
+  if (explicit) return { ...chosen(explicit), warnings: [] };
+  const frameworks = wanted(wish.framework);
+  const warnings: string[] = [];
+  for (const { why, prefix } of impliedPrefixes(config, wish.cwd)) {
+    const interpreter = environmentAt(prefix);
+    const lacks = whatItLacks(config, interpreter, frameworks);
+    if (interpreter && lacks === null) return { ...chosen({ why, interpreter }), warnings };
+    const first = frameworks[0];
+    const mend =
+      interpreter && first && lacks?.startsWith("has no")
+        ? ` To use it: ${installCommand(interpreter, first)}`
+        : "";
+    warnings.push(`${capitalized(why)} (${prefix}) was passed over: it ${lacks}.${mend}`);
+  }
+  const managed = managedCandidate(config, frameworks);
+  if (managed) return { ...chosen(managed), warnings };
+  throw notFound(config, wish, frameworks, warnings);
+}
+
+/** What the call or `ML_EXECUTOR_PYTHON` names, or null where neither names anything. */
+export async function explicitCandidate(
+  config: Config,
+  pythonEnv: string | undefined,
+  cwd: string,
+): Promise<Candidate | null> {
+  if (pythonEnv !== undefined) {
+    return {
+      why: "pythonEnv of the call",
+      interpreter: await named(config, pythonEnv, "pythonEnv", cwd),
+    };
+  }
+  if (config.python === null) return null;
+  const interpreter = await named(config, config.python, "ML_EXECUTOR_PYTHON", config.cwd);
+  return { why: "ML_EXECUTOR_PYTHON", interpreter };
+}
+
+/** Prefixes that nobody named for this call, in the order in which they are tried. */
+export function impliedPrefixes(config: Config, cwd: string): { why: string; prefix: string }[] {
+  const { VIRTUAL_ENV, CONDA_PREFIX } = config.environment;
+  const all = [
+    VIRTUAL_ENV && { why: "the active virtual environment", prefix: VIRTUAL_ENV },
+    CONDA_PREFIX && { why: "the active conda environment", prefix: CONDA_PREFIX },
+    isDirectory(join(cwd, ".venv")) && {
+      why: ".venv in the working directory",
+      prefix: join(cwd, ".venv"),
+    },
+  ].filter((one) => typeof one === "object");
+  return all.filter((one, index) => all.findIndex(({ prefix }) => prefix === one.prefix) === index);
+}
+
+/** The managed environment that has the layer, or null. */
+export function managedCandidate(
+  config: Config,
+  frameworks: readonly Framework[],
+): Candidate | null {
+  for (const { interpreter, layers } of managedEnvironments(config)) {
+    if (frameworks.some(({ layer }) => layers.has(layer))) {
+      return { why: "the managed environment", interpreter };
+    }
+  }
+  return null;
+}
+
+function chosen({ why, interpreter }: Candidate) {
+  const { executable, version, kind, prefix } = interpreter;
+  return { executable, version, kind, prefix, why };
+}
+
+function wanted(framework: string | null): readonly Framework[] {
+  if (framework === null || framework === "auto") return FRAMEWORKS;
+  const row = frameworkRow(framework);
+  if (!row) throw new Error(`there is no framework '${framework}'`);
+  return [row];
+}
+
+function whatItLacks(
+  config: Config,
+  interpreter: Interpreter | null,
+  frameworks: readonly Framework[],
+): string | null {
+  if (!interpreter) return "holds no Python environment";
+  if (!atLeast(interpreter.version, OLDEST_PYTHON)) {
+    return `has Python ${interpreter.version}, and ${OLDEST_PYTHON} is the oldest that works`;
+  }
+  const path = config.environment.PYTHONPATH?.split(":").filter(Boolean) ?? [];
+  if (frameworks.some((framework) => hasFramework(interpreter, framework, path))) return null;
+  return `has no ${titles(frameworks)}`;
+}
+
+async function named(
+  config: Config,
+  value: string,
+  key: string,
+  cwd: string,
+): Promise<Interpreter> {
+  const found = await locate(config, value, key, cwd);
+  if (!atLeast(found.version, OLDEST_PYTHON)) {
+    throw ExecutorError.invalidConfiguration(
+      `${key} '${value}' is Python ${found.version}; ML Executor needs ${OLDEST_PYTHON} or newer`,
+      {
+        solution: `Name an environment with Python ${OLDEST_PYTHON} or newer, or leave ${key} out.`,
+        metadata: { key, sent: value, version: found.version, executable: found.executable },
+      },
+    );
+  }
+  return found;
+}
+
+async function locate(
+  config: Config,
+  value: string,
+  key: string,
+  cwd: string,
+): Promise<Interpreter> {
+  if (value.startsWith("conda:")) return locateConda(config, value, key);
+  const home = value === "~" || value.startsWith("~/");
+  const path = home ? join(config.userHome, value.slice(1)) : resolve(cwd, value);
+  if (!home && !value.startsWith("/") && cwd === "/") {
+    throw refusal(
+      key,
+      value,
+      `${key} is the relative path '${value}', and this server was started in '/'`,
+    );
+  }
+  const status = statSync(path, { throwIfNoEntry: false });
+  if (!status) throw refusal(key, value, `${key} '${path}' does not exist`);
+  if (status.isDirectory()) {
+    // A conda root, a pyenv version or a Python built by hand is a directory of the same form.
+    const found =
+      environmentAt(path) ??
+      (await firstOf([join(path, "bin", "python"), join(path, "bin", "python3")]));
+    if (found) return found;
+    throw refusal(
+      key,
+      value,
+      `${key} '${path}' is a directory without a Python environment (no bin/python that runs)`,
+    );
+  }
+  const found = await interpreterAt(path);
+  if (found) return found;
+  throw refusal(key, value, `${key} '${path}' is not a Python interpreter that runs`);
+}
+
+async function locateConda(config: Config, value: string, key: string): Promise<Interpreter> {
+  const name = value.slice("conda:".length);
+  const { prefix, known } = await condaPrefix(config, name);
+  const there =
+    known.length > 0 ? `there are: ${known.join(", ")}` : "no conda environment was found";
+  if (prefix === null) {
+    throw refusal(
+      key,
+      value,
+      `${key} names the conda environment '${name}', which does not exist; ${there}`,
+      known,
+    );
+  }
+  const found = environmentAt(prefix);
+  if (found) return found;
+  throw refusal(key, value, `the conda environment '${name}' (${prefix}) has no Python`, known);
+}
+
+async function firstOf(paths: readonly string[]): Promise<Interpreter | null> {
+  for (const path of paths) {
+    const found = await interpreterAt(path);
+    if (found) return found;
+  }
+  return null;
+}
+
+function refusal(key: string, sent: string, message: string, known?: string[]): ExecutorError {
+  return ExecutorError.invalidConfiguration(message, {
+    solution: `Send as ${key} an interpreter's path, an environment's directory, or conda:NAME; or leave it out.`,
+    metadata: {
+      key,
+      sent,
+      allowed: ["path of an interpreter", "path of an environment", "conda:NAME"],
+      ...(known && known.length > 0 && { condaEnvironments: known }),
+    },
+  });
+}
+
+function notFound(
+  config: Config,
+  wish: Wish,
+  frameworks: readonly Framework[],
+  passedOver: readonly string[],
+): ExecutorError {
+  const title = titles(frameworks);
+  const single = frameworks.length === 1 ? frameworks[0] : undefined;
+  const setup = setupCommand(config, single ? [single.layer] : []);
+  const [first] = impliedPrefixes(config, wish.cwd)
+    .map(({ prefix }) => environmentAt(prefix))
+    .filter((one): one is Interpreter => one !== null && atLeast(one.version, OLDEST_PYTHON));
+  const row = single ?? frameworks[0];
+  const install = first && row ? installCommand(first, row) : null;
+  const own = install
+    ? `or into your own environment: ${install}`
+    : `or into an environment of your own (pip install ${row?.distributions[0]}), whose path you then send as pythonEnv`;
+  return new ExecutorError(
+    "framework-not-found",
+    `${title} is in no Python environment that this call may use: there is no managed environment with it` +
+      (passedOver.length > 0
+        ? `. ${passedOver.join(" ")}`
+        : ", no active environment and no .venv"),
+    {
+      solution: `Install it with: ${setup} (pinned versions, in the cache directory); ${own}.`,
+      metadata: {
+        frameworks: frameworks.map(({ name }) => name),
+        setup,
+        ...(install && { install }),
+        workingDirectory: wish.cwd,
+      },
+    },
+  );
+}
+
+function titles(frameworks: readonly Framework[]): string {
+  return frameworks.map(({ title }) => title).join(" or ");
+}
+
+function isDirectory(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+}
+
+function capitalized(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

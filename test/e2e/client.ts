@@ -1,0 +1,130 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { Client } from "@modelcontextprotocol/sdk/client/index.js";
+import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
+import type { CallToolResult, ContentBlock } from "@modelcontextprotocol/sdk/types.js";
+import { expect, inject } from "vitest";
+import type { ErrorShape, Report } from "../../src/contract/index.js";
+
+export const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+export const BINARY = join(ROOT, "dist/ml-executor.js");
+
+type Json = Record<string, any>; // biome-ignore lint/suspicious/noExplicitAny: reports are looked into by name
+
+export interface Options {
+  /** Arguments of `serve`. */
+  args?: string[];
+  env?: Record<string, string>;
+  /** The server's working directory; a new temporary one where left out. */
+  cwd?: string;
+  /** The state directory; a new one in the working directory where left out. */
+  home?: string;
+}
+
+/** The variables that a server under test gets: nothing of the developer's own Python environments. */
+export function serverEnvironment(home: string, more: Record<string, string> = {}): Record<string, string> {
+  return {
+    PATH: process.env.PATH ?? "",
+    HOME: process.env.HOME ?? "",
+    ML_EXECUTOR_HOME: home,
+    ML_EXECUTOR_PYTHON: inject("python"),
+    ...more,
+  };
+}
+
+/** The real binary, with the SDK's own client at the other end of its stdio. */
+export class Server {
+  /** What the client could not read as JSON-RPC: stdout must carry nothing else. */
+  readonly impurities: Error[] = [];
+  readonly stderr: string[] = [];
+
+  private constructor(
+    readonly client: Client,
+    readonly transport: StdioClientTransport,
+    readonly cwd: string,
+    readonly home: string,
+  ) {}
+
+  static async start({ args = [], env = {}, cwd, home }: Options = {}): Promise<Server> {
+    const directory = cwd ?? mkdtempSync(join(tmpdir(), "mlx-e2e-"));
+    const state = home ?? join(directory, ".state");
+    const transport = new StdioClientTransport({
+      command: process.execPath,
+      args: [BINARY, "serve", ...args],
+      env: serverEnvironment(state, env),
+      cwd: directory,
+      stderr: "pipe",
+    });
+    const client = new Client({ name: "test", version: "1" });
+    const server = new Server(client, transport, directory, state);
+    transport.stderr?.on("data", (chunk: Buffer) => server.stderr.push(chunk.toString()));
+    client.onerror = (error) => server.impurities.push(error);
+    await client.connect(transport);
+    // The client validates results against the output schemas that it has seen listed.
+    await client.listTools();
+    return server;
+  }
+
+  get pid(): number {
+    return this.transport.pid!;
+  }
+
+  /** Calls a tool; a client's time limit well above what any call may take. */
+  async call(name: string, args: Json, options: Parameters<Client["callTool"]>[2] = {}): Promise<CallToolResult> {
+    const result = await this.client.callTool({ name, arguments: args }, undefined, { timeout: 110_000, ...options });
+    const text = (result.content as ContentBlock[])[0];
+    expect(text?.type === "text" && JSON.parse(text.text)).toEqual(result.structuredContent);
+    return result as CallToolResult;
+  }
+
+  /** Calls an action and follows its job to the end, as an agent would: by the `next` calls. */
+  async finish(name: string, args: Json): Promise<CallToolResult> {
+    let result = await this.call(name, args);
+    while ((result.structuredContent as Json).job?.next) {
+      const { tool, arguments: next } = (result.structuredContent as Json).job.next;
+      result = await this.call(tool, next);
+    }
+    return result;
+  }
+
+  /** The report of an action that succeeds. */
+  async report(name: string, args: Json): Promise<Report & Json> {
+    const { structuredContent } = await this.finish(name, args);
+    const { executionReport, error } = structuredContent as Json;
+    expect(error).toBeUndefined();
+    return executionReport;
+  }
+
+  /** The error of an action that fails. */
+  async error(name: string, args: Json): Promise<ErrorShape & Json> {
+    const result = await this.finish(name, args);
+    expect(result.structuredContent).toHaveProperty("error");
+    expect(result.isError).toBe(true);
+    return (result.structuredContent as Json).error;
+  }
+
+  async close(): Promise<void> {
+    await this.client.close();
+  }
+
+  /** Ends the server and removes its directory; fails where stdout carried anything but JSON-RPC. */
+  async dispose(): Promise<void> {
+    await this.close();
+    rmSync(this.cwd, { recursive: true, force: true });
+    expect(this.impurities).toEqual([]);
+  }
+}
+
+/** Waits until `check` holds; fails after `seconds`. */
+export async function until(what: string, check: () => boolean | Promise<boolean>, seconds = 20): Promise<void> {
+  const end = Date.now() + seconds * 1000;
+  while (!(await check())) {
+    if (Date.now() > end) throw new Error(`waited ${seconds} s in vain: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/** The path of one of the data sets that `test/plain/datasets.py` writes. */
+export const data = (name: string): string => join(inject("data"), name);

@@ -1,0 +1,226 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterEach, describe, expect, test } from "vitest";
+import { data, type Options, Server, until } from "./client.js";
+import { isAlive, processesOf } from "./processes.js";
+
+/** What a job promises whatever becomes of clients and servers. */
+
+const servers: Server[] = [];
+afterEach(async () => {
+  for (const server of servers.splice(0).reverse()) await server.dispose();
+});
+async function start(options: Options = {}): Promise<Server> {
+  const server = await Server.start(options);
+  servers.push(server);
+  return server;
+}
+
+/** A training that takes about `trees` / 300 seconds, and stops at once when asked. */
+const training = (trees: number, more: Record<string, unknown> = {}) => ({
+  framework: "sklearn",
+  config: { algorithm: "RandomForestClassifier", dataPath: data("digits.csv"), targetColumn: "target", hyperparameters: { n_estimators: trees } },
+  ...more,
+});
+const FOREVER = 1_000_000;
+
+const jobOf = (result: { structuredContent?: unknown }): any => (result.structuredContent as any).job;
+const events = (server: Server, id: string): any[] =>
+  readFileSync(join(server.home, "jobs", id, "events.ndjson"), "utf8").trim().split("\n").map((line) => JSON.parse(line));
+
+async function startTraining(server: Server, trees = FOREVER, more = {}): Promise<string> {
+  const { id } = jobOf(await server.call("train", training(trees, { waitSeconds: 0, ...more })));
+  return id;
+}
+const isRunning = async (server: Server, id: string) => jobOf(await server.call("job-status", { jobId: id }))?.state === "running";
+
+describe("waiting", () => {
+  test("a call that outlasts its wait answers how far the job is, and what to call next", async () => {
+    const server = await start();
+    const job = jobOf(await server.call("train", training(FOREVER, { waitSeconds: 3 })));
+    expect(job).toMatchObject({ state: "running", next: { tool: "job-status", arguments: { jobId: job.id } } });
+    expect(job.progress).toMatch(/tree \d+\/1000000/);
+    expect(job.eta).toMatch(/^(\d+h )?(\d+m )?\d+s$/);
+    // Its time remaining passes its timeout of an hour, or does not; the answer says so where it does.
+    await server.call("job-cancel", { jobId: job.id });
+  });
+
+  test("a job that cannot be done in its timeout says so while it runs", async () => {
+    const server = await start();
+    const job = jobOf(await server.call("train", training(FOREVER, { waitSeconds: 3, timeout: 20 })));
+    expect(job.warnings?.join()).toMatch(/more than its timeout of 20s/);
+    await server.call("job-cancel", { jobId: job.id });
+  });
+
+  test("--wait sets the default", async () => {
+    const server = await start({ args: ["--wait", "0"] });
+    const job = jobOf(await server.call("train", training(5)));
+    expect(["queued", "running"]).toContain(job.state);
+  });
+
+  test("progress comes with metrics and time remaining, numbers growing", async () => {
+    const server = await start();
+    const told: { progress: number; message?: string | undefined }[] = [];
+    await server.call(
+      "train",
+      { framework: "xgboost", config: { algorithm: "XGBClassifier", dataPath: data("digits.csv"), targetColumn: "target", validationSplit: 0.2, numRounds: 150 }, waitSeconds: 50 },
+      { onprogress: (progress) => void told.push(progress) },
+    );
+    expect(told.length).toBeGreaterThan(2);
+    for (const [i, { progress, message }] of told.entries()) {
+      expect(progress).toBeGreaterThan(told[i - 1]?.progress ?? 0);
+      expect(message!.length).toBeLessThanOrEqual(200);
+    }
+    expect(told.at(-1)!.message).toMatch(/round \d+\/150.*mlogloss [\d.]+/);
+  });
+
+  test("new metrics alone are given with `since`", async () => {
+    const server = await start();
+    const id = await startTraining(server);
+    await until("it makes progress", () => events(server, id).filter(({ type }) => type === "progress").length > 2);
+    const first = jobOf(await server.call("job-status", { jobId: id, since: 0 }));
+    expect(first.metrics.length).toBeGreaterThan(0);
+    const { since } = first.next.arguments;
+    const second = jobOf(await server.call("job-status", { jobId: id, since }));
+    for (const { seq } of second.metrics) expect(seq).toBeGreaterThan(since);
+    await server.call("job-cancel", { jobId: id });
+  });
+});
+
+describe("stopping", () => {
+  test("cancelling the call ends the job", async () => {
+    const server = await start();
+    const abort = new AbortController();
+    const call = server.call("train", training(FOREVER, { waitSeconds: 50 }), { signal: abort.signal }).catch((error: Error) => error);
+    await until("it runs", async () => ((await server.call("job-list", { state: "running" })).structuredContent as any).jobs.length === 1);
+    abort.abort("the user pressed stop");
+    expect(await call).toBeInstanceOf(Error);
+    await until("it is cancelled", async () => ((await server.call("job-list", { state: "cancelled" })).structuredContent as any).jobs.length === 1);
+  });
+
+  test("a client whose request timed out ends only its waiting", async () => {
+    const server = await start();
+    const call = server.call("train", training(FOREVER, { waitSeconds: 50 }), { timeout: 2500 }).catch((error: Error) => error);
+    expect(String(await call)).toMatch(/timed out/);
+    const { jobs } = (await server.call("job-list", {})).structuredContent as any;
+    expect(jobs).toHaveLength(1);
+    await new Promise((resolve) => setTimeout(resolve, 500));
+    expect(await isRunning(server, jobs[0].id)).toBe(true);
+    await server.call("job-cancel", { jobId: jobs[0].id });
+  });
+
+  test("a queued job is cancelled without having started", async () => {
+    const server = await start({ args: ["--slots", "1"] });
+    const first = await startTraining(server);
+    const second = await startTraining(server);
+    await until("the first runs", () => isRunning(server, first));
+    expect(jobOf(await server.call("job-status", { jobId: second }))).toMatchObject({ state: "queued", progress: expect.stringMatching(/slot/) });
+    expect(jobOf(await server.call("job-cancel", { jobId: second }))).toMatchObject({ state: "cancelled" });
+    expect(events(server, second).some(({ type }) => type === "started")).toBe(false);
+    await server.call("job-cancel", { jobId: first });
+  });
+});
+
+describe("the queue", () => {
+  test("jobs run in order, as many at once as there are slots, with their share of the threads", async () => {
+    const server = await start({ args: ["--slots", "1"] });
+    const ids = [];
+    for (let i = 0; i < 3; i++) ids.push(await startTraining(server, 200));
+    const reports = await Promise.all(ids.map((id) => server.report("job-status", { jobId: id, waitSeconds: 50 })));
+    for (const { metadata } of reports) expect(metadata.threads).toBe((await import("node:os")).availableParallelism());
+    const spans = ids.map((id) => {
+      const all = events(server, id);
+      return [all.find(({ type }) => type === "started").time, all.at(-1).time] as [number, number];
+    });
+    for (let i = 1; i < 3; i++) expect(spans[i]![0]).toBeGreaterThanOrEqual(spans[i - 1]![1]);
+  });
+
+  test("a prediction never waits behind trainings", async () => {
+    const server = await start({ args: ["--slots", "1"] });
+    await server.report("train", { ...training(5), outputDir: "model" });
+    const id = await startTraining(server);
+    await until("it runs", () => isRunning(server, id));
+    const report = await server.report("predict", { config: { modelPath: "model", inputData: data("digits.test.csv") } });
+    expect(report.status).toBe("success");
+    expect(await isRunning(server, id)).toBe(true);
+    await server.call("job-cancel", { jobId: id });
+  });
+});
+
+describe("requestId", () => {
+  test("the same id and arguments start nothing new; other arguments are refused", async () => {
+    const server = await start();
+    const call = { ...training(5), requestId: "once" };
+    const first = await server.report("train", call);
+    const second = await server.report("train", call);
+    expect(second).toEqual(first);
+    expect(((await server.call("job-list", {})).structuredContent as any).jobs).toHaveLength(1);
+    const error = await server.error("train", { ...training(6), requestId: "once" });
+    expect(error).toMatchObject({ type: "invalid-configuration", exitCode: 2 });
+  });
+});
+
+describe("a server that dies", () => {
+  test("killed with SIGKILL: its running job ends well, a queued one starts by itself, another server has both", async () => {
+    const server = await start({ args: ["--slots", "1"] });
+    const running = await startTraining(server, 900);
+    const queued = await startTraining(server, 50);
+    await until("the first runs", () => isRunning(server, running));
+    process.kill(server.pid, "SIGKILL");
+    await until("the server is gone", () => !isAlive(server.pid));
+    const other = await start({ home: server.home });
+    const reports = [await other.report("job-status", { jobId: running, waitSeconds: 50 }), await other.report("job-status", { jobId: queued, waitSeconds: 50 })];
+    for (const { status } of reports) expect(status).toBe("success");
+    await until("nothing of the first server is left", () => processesOf(server.home).every(({ pid, parent }) => pid === other.pid || parent !== 1));
+  });
+
+  test("the end of stdin ends it, and leaves its job running", async () => {
+    const server = await start();
+    const id = await startTraining(server, 900);
+    await until("it runs", () => isRunning(server, id));
+    const { pid } = server;
+    await server.close();
+    await until("the server is gone", () => !isAlive(pid));
+    const other = await start({ home: server.home });
+    expect((await other.report("job-status", { jobId: id, waitSeconds: 50 })).status).toBe("success");
+  });
+});
+
+describe("a job that is not there", () => {
+  test("lists the latest ids", async () => {
+    const server = await start();
+    const id = await startTraining(server, 5);
+    for (const tool of ["job-status", "job-logs", "job-cancel"]) {
+      const result = await server.call(tool, { jobId: "nonsense" });
+      expect(result.isError).toBe(true);
+      expect((result.structuredContent as any).error).toMatchObject({ type: "job-not-found", exitCode: 2 });
+      expect(JSON.stringify(result.structuredContent)).toContain(id);
+    }
+  });
+});
+
+test("every tool answers a call after the tools were listed", async () => {
+  const server = await start();
+  const { tools } = await server.client.listTools();
+  const trained = await server.report("train", { ...training(5), outputDir: "model" });
+  const id = await startTraining(server, 5);
+  const calls: Record<string, Record<string, unknown>> = {
+    train: training(5),
+    evaluate: { config: { modelPath: trained.artifacts!.model, dataPath: data("digits.test.csv") } },
+    predict: { config: { modelPath: trained.artifacts!.model, inputData: data("digits.test.csv") } },
+    environment: {},
+    describe: { path: data("digits.csv") },
+    "job-status": { jobId: id },
+    "job-list": {},
+    "job-logs": { jobId: id },
+    "job-cancel": { jobId: id },
+  };
+  expect(Object.keys(calls).sort()).toEqual(tools.map(({ name }) => name).sort());
+  for (const [name, args] of Object.entries(calls)) {
+    const result = await server.call(name, args);
+    expect(result.structuredContent, name).not.toHaveProperty("error");
+    // And a call that makes no sense gets a structured error from every one of them.
+    const wrong = await server.call(name, { nonsense: true });
+    expect((wrong.structuredContent as any).error, name).toMatchObject({ type: "invalid-configuration", exitCode: 2 });
+  }
+});
