@@ -6,5 +6,9 @@ await main(async () => {
   await ensureBuild();
   const python = await ensurePython();
   const env = { ...process.env, ML_EXECUTOR_TEST_PYTHON: python };
-  return exitCode(process.execPath, ["scripts/run-typescript.mjs", "bench/index.ts", ...process.argv.slice(2)], { env });
+  return exitCode(
+    process.execPath,
+    ["scripts/run-typescript.mjs", "bench/index.ts", ...process.argv.slice(2)],
+    { env },
+  );
 });

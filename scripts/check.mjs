@@ -48,7 +48,10 @@ await main(async () => {
 /** Generates anew and compares with what was there (and puts nothing back: the new files are right). */
 async function generatedFiles() {
   const before = await Promise.all(GENERATED.map(digest));
-  const { code, text } = await output(process.execPath, ["scripts/run-typescript.mjs", "scripts/gen.ts"]);
+  const { code, text } = await output(process.execPath, [
+    "scripts/run-typescript.mjs",
+    "scripts/gen.ts",
+  ]);
   if (code !== 0) return { code, text };
   const after = await Promise.all(GENERATED.map(digest));
   const stale = GENERATED.filter((_file, index) => before[index] !== after[index]);

@@ -124,7 +124,7 @@ interface Values {
  * @throws UsageError for an unknown command or option, or a value that is out of range
  */
 export function readConfig(
-  argv: readonly string[],
+  argv: readonly string[] = process.argv.slice(2),
   environment: Readonly<NodeJS.ProcessEnv> = process.env,
   cwd: string = process.cwd(),
 ): { command: Command; config: Config } {

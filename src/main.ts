@@ -46,7 +46,7 @@ function version({ packageRoot }: Config): string {
 
 async function start(): Promise<number> {
   try {
-    const { command, config } = readConfig(process.argv.slice(2));
+    const { command, config } = readConfig();
     return await main(command, config);
   } catch (error) {
     if (error instanceof UsageError) {

@@ -9,9 +9,7 @@ if TYPE_CHECKING:
     from ml_runner.job import Job
 
 
-def repeat(
-    job: Job, config: dict[str, Any] | None = None, **arguments: Any
-) -> dict[str, Any]:
+def repeat(job: Job, config: dict[str, Any] | None = None, **arguments: Any) -> dict[str, Any]:
     """This job's own call, with some of it changed.
 
     Args:

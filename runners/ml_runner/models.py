@@ -50,7 +50,7 @@ class Loaded:
     path: Path
     descriptor: dict[str, Any] | None
     safe: bool
-    warnings: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list[str])
 
     @property
     def schema(self) -> Schema | None:
@@ -84,9 +84,7 @@ def describe(
         "model": model.describe(),
         "schema": schema.to_json(),
         "signature": {
-            "inputs": [
-                {"name": name, "type": schema.dtypes.get(name)} for name in schema.features
-            ],
+            "inputs": [{"name": name, "type": schema.dtypes.get(name)} for name in schema.features],
             "output": schema.target,
         },
         "parameters": dict(parameters),
@@ -229,7 +227,7 @@ def load(job: Job) -> Loaded:
 
     path = find(job)
     allowed = bool(job.config.get("allowPickle"))
-    loaded = memory.cached(path, lambda file: read(file, allow_pickle=allowed))
+    loaded = memory.cached(path, lambda: read(path, allow_pickle=allowed))
     if not loaded.safe and not allowed:
         raise _refused(path)
     _check_framework(job, loaded)
@@ -252,7 +250,7 @@ def read(path: Path, *, allow_pickle: bool = False) -> Loaded:
             solution="Make the file readable.",
             metadata={"path": str(path)},
         ) from error
-    descriptor, warnings = _descriptor(path, data)
+    descriptor, warnings = read_descriptor(path, data)
     adapter = frameworks.get(descriptor["framework"]) if descriptor else _recognise(path, data)
     safe = descriptor is not None or adapter.is_safe(path)
     if not safe and not allow_pickle:
@@ -263,8 +261,9 @@ def read(path: Path, *, allow_pickle: bool = False) -> Loaded:
     return Loaded(model, adapter, path, descriptor, safe, warnings)
 
 
-def _descriptor(path: Path, data: bytes) -> tuple[dict[str, Any] | None, list[str]]:
+def read_descriptor(path: Path, data: bytes) -> tuple[dict[str, Any] | None, list[str]]:
     """The descriptor, if it is ours and speaks of this very file; else what is wrong with it."""
+    record: dict[str, Any] = {}
     try:
         record = json.loads(descriptor_path(path).read_bytes())
         signed = str(record["hmac"])
@@ -275,7 +274,6 @@ def _descriptor(path: Path, data: bytes) -> tuple[dict[str, Any] | None, list[st
         return None, []
     except (OSError, ValueError, KeyError, TypeError):
         genuine = False
-        record = {}
     if not genuine:
         return None, [
             f"'{descriptor_path(path)}' is not signed by this machine's executor and was not used"

@@ -8,7 +8,7 @@ import platform
 import time
 from collections.abc import Iterator
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from ml_runner import files
 
@@ -34,11 +34,17 @@ def finish(job: Job, body: dict[str, Any]) -> dict[str, Any]:
     seconds = time.time() - job.started_at
     body = dict(body)
     packages = body.pop("packages", {})
-    metadata = {**body.pop("metadata", {}), "threads": job.threads, "python": _python(job, packages)}
+    metadata = {
+        **body.pop("metadata", {}),
+        "threads": job.threads,
+        "python": _python(job, packages),
+    }
     if job.defaults:
         metadata["defaults"] = dict(job.defaults)
     report: dict[str, Any] = {
-        "timestamp": datetime.now(timezone.utc).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "timestamp": datetime.now(timezone.utc)
+        .isoformat(timespec="seconds")
+        .replace("+00:00", "Z"),
         "action": job.action,
         "framework": body.pop("framework"),
         "exitCode": 0,
@@ -121,11 +127,11 @@ def _finite(value: Any, path: str, infinite: list[str]) -> Any:
     if isinstance(value, dict):
         return {
             str(key): _finite(inner, f"{path}.{key}" if path else str(key), infinite)
-            for key, inner in value.items()
+            for key, inner in cast(dict[Any, Any], value).items()
         }
     if isinstance(value, (list, tuple)):
         before = len(infinite)
-        result = [_finite(inner, path, infinite) for inner in value]
+        result = [_finite(inner, path, infinite) for inner in cast(list[Any], value)]
         # One name for a list, however many of its members are.
         del infinite[before + 1 :]
         return result
@@ -173,12 +179,13 @@ def _lists(value: Any) -> Iterator[tuple[dict[str, Any], str, list[Any]]]:
 
     def walk(part: Any) -> None:
         if isinstance(part, dict):
-            for key, inner in part.items():
+            mapping = cast(dict[str, Any], part)
+            for key, inner in mapping.items():
                 if isinstance(inner, list):
-                    found.append((part, key, inner))
+                    found.append((mapping, key, cast(list[Any], inner)))
                 walk(inner)
         elif isinstance(part, list):
-            for inner in part:
+            for inner in cast(list[Any], part):
                 walk(inner)
 
     walk(value)
@@ -222,8 +229,8 @@ def _trim_matrices(report: dict[str, Any]) -> Iterator[None]:
 
 
 def _trim_classes(report: dict[str, Any]) -> Iterator[None]:
-    classes = report.get("metrics", {}).get("classificationReport")
-    if isinstance(classes, dict) and len(classes) > _KEPT:
+    classes: dict[str, Any] = report.get("metrics", {}).get("classificationReport") or {}
+    if len(classes) > _KEPT:
         names = list(classes)
         for name in names[_KEPT:]:
             del classes[name]

@@ -11,7 +11,7 @@ import string
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ml_runner import errors, failures, files, interpreters, manifest, validate
 from ml_runner.process import adopt, child, control, ending, launch, system
@@ -90,14 +90,15 @@ def _read(source: str) -> dict[str, Any]:
         raise errors.InvalidConfiguration(
             f"The request is not JSON: {error}", solution="Correct it at that place."
         ) from error
-    if not isinstance(request, dict) or not isinstance(request.get("action"), str):
+    action = cast("dict[str, Any]", request).get("action") if isinstance(request, dict) else None
+    if not isinstance(action, str):
         raise errors.InvalidConfiguration(
             "The request names no action",
             solution='Send an object such as {"action": "train", "framework": …, "config": {…}}.',
             metadata={"key": "action", "allowed": list(manifest.load()["actions"])},
         )
-    validate.validate(request["action"], request)
-    return request  # pyright: ignore[reportUnknownVariableType]
+    validate.validate(action, request)
+    return cast("dict[str, Any]", request)
 
 
 def _run(request: dict[str, Any]) -> dict[str, Any]:

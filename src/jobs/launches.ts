@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import type { Config } from "../config.js";
 import { type Answer, type ErrorShape, ExecutorError, type JobRequest } from "../contract/index.js";
 import type { Logger } from "../log.js";
@@ -7,7 +8,9 @@ import type { RunnerPool } from "../runners/pool.js";
 import type { Adopter } from "./adopt.js";
 import { control } from "./control.js";
 import { cancelled, crashed, notStarted, timedOut } from "./endings.js";
+import { EventReader } from "./follow.js";
 import { cpuLane } from "./lanes.js";
+import { advance, NO_HISTORY } from "./state.js";
 import type { Store } from "./store.js";
 
 const DEFAULT_TIMEOUT_SECONDS = 3600;
@@ -77,8 +80,12 @@ export class Launches {
       runtime,
       { type: "run", jobDir: this.store.directory(job.id) },
       timeoutOf(job),
-      // Before the process dies: whoever sees to the job then publishes this.
-      (ending) => this.store.propose(job.id, { error: this.#ended(job, ending, true) }),
+      {
+        // Before the process dies: whoever sees to the job then publishes this.
+        beforeKill: (ending) =>
+          this.store.propose(job.id, { error: this.#ended(job, ending, true) }),
+        hasBegun: () => this.#hasBegun(job),
+      },
     );
     onLight(call);
     if (signal.aborted) await call.cancel();
@@ -90,6 +97,13 @@ export class Launches {
     const heavy = { ...job, lane: lane.name, slots: lane.slots, exclusive: lane.exclusive };
     await this.store.write(heavy);
     return await this.#supervise(heavy, runtime, signal);
+  }
+
+  async #hasBegun(job: JobRequest): Promise<boolean> {
+    const events = await new EventReader(
+      join(this.store.directory(job.id), "events.ndjson"),
+    ).read();
+    return events.reduce(advance, NO_HISTORY).startedAt !== null;
   }
 
   #death(

@@ -152,11 +152,11 @@ export class JobService {
       framework: framework ?? (await this.#usualFramework()),
     };
     const request = { params: what, baseDir, roots };
-    const call = await this.#pool.light(
-      runtime,
-      { type: "describe", ...request },
-      DESCRIBE_SECONDS,
-    );
+    const ask = { type: "describe" as const, ...request };
+    const call = await this.#pool.light(runtime, ask, DESCRIBE_SECONDS, {
+      beforeKill: async () => undefined,
+      hasBegun: async () => true,
+    });
     const outcome = await call.outcome;
     const answer =
       "answer" in outcome ? outcome.answer : await this.#describeAfresh(python.executable, request);

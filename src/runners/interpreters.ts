@@ -7,7 +7,7 @@ import {
   realpathSync,
   statSync,
 } from "node:fs";
-import { basename, dirname, isAbsolute, join } from "node:path";
+import { dirname, isAbsolute, join } from "node:path";
 import { promisify } from "node:util";
 import type { Framework } from "../contract/frameworks.js";
 
@@ -249,11 +249,6 @@ function pathsOf(pathFile: string): string[] {
 
 function canonical(name: string): string {
   return name.replaceAll(/[-_.]+/g, "-").toLowerCase();
-}
-
-/** The name by which people know an environment: its directory's, or the project's of a `.venv`. */
-export function environmentName(prefix: string): string {
-  return /^\.?venv$/.test(basename(prefix)) ? basename(dirname(prefix)) : basename(prefix);
 }
 
 /** A path with its links resolved, or itself where it does not exist. */

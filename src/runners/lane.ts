@@ -16,9 +16,18 @@ interface Entry {
   readonly call: ResidentCall;
   readonly timeoutSeconds: number;
   readonly resolve: (outcome: LightOutcome) => void;
-  /** Called right before the process is killed under this call. */
-  readonly beforeKill: (ending: Ending) => Promise<void>;
+  readonly owner: LightOwner;
   ending: Ending | null;
+  /** Whether it was sent to a process before, which died without having begun it. */
+  resent: boolean;
+}
+
+/** What the owner of a call does about the death of the process. */
+export interface LightOwner {
+  /** Called right before the process is killed under the call. */
+  beforeKill(ending: Ending): Promise<void>;
+  /** Whether the call had begun when the process died; one that had not is sent to the next. */
+  hasBegun(): Promise<boolean>;
 }
 
 /** A call in the lane, as its owner sees it. */
@@ -55,18 +64,13 @@ export class LightLane {
    * Queues a call.
    *
    * @param timeoutSeconds counted from when it runs; the process is killed after it
-   * @param beforeKill what must be on disk before the process is killed under the call
    */
-  add(
-    call: ResidentCall,
-    timeoutSeconds: number,
-    beforeKill: (ending: Ending) => Promise<void> = async () => undefined,
-  ): LightCall {
+  add(call: ResidentCall, timeoutSeconds: number, owner: LightOwner): LightCall {
     let resolve: (outcome: LightOutcome) => void = () => undefined;
     const outcome = new Promise<LightOutcome>((settle) => {
       resolve = settle;
     });
-    const entry: Entry = { call, timeoutSeconds, resolve, beforeKill, ending: null };
+    const entry: Entry = { call, timeoutSeconds, owner, resolve, ending: null, resent: false };
     this.#queue.push(entry);
     void this.#work();
     return { outcome, cancel: () => this.#end(entry, "cancelled") };
@@ -116,7 +120,11 @@ export class LightLane {
       entry.resolve(await resident.call(entry.call));
     } catch (error) {
       const died = error instanceof ResidentDied ? error.status : null;
-      entry.resolve({ died, ending: entry.ending });
+      // A process that was killed while it was idle is found out by the next call.
+      if (!entry.ending && !entry.resent && !(await entry.owner.hasBegun())) {
+        entry.resent = true;
+        this.#queue.unshift(entry);
+      } else entry.resolve({ died, ending: entry.ending });
     } finally {
       clearTimeout(timer);
       this.#running = null;
@@ -130,7 +138,7 @@ export class LightLane {
       entry.resolve({ ended: ending });
     } else if (this.#running === entry && entry.ending === null) {
       entry.ending = ending;
-      await entry.beforeKill(ending);
+      await entry.owner.beforeKill(ending);
       // It may have answered meanwhile, and the next call runs.
       if (this.#running === entry) this.#resident?.kill();
     }

@@ -5,7 +5,7 @@ import type { Config } from "../config.js";
 import { ExecutorError } from "../contract/errors.js";
 import type { Logger } from "../log.js";
 import { ForkLauncher } from "./fork.js";
-import { type Ending, type LightCall, LightLane } from "./lane.js";
+import { type LightCall, LightLane, type LightOwner } from "./lane.js";
 import { type Launcher, type Runtime, SpawnLauncher } from "./launch.js";
 import type { ResidentCall } from "./resident.js";
 import type { OnExit } from "./zygote.js";
@@ -66,13 +66,12 @@ export class RunnerPool {
    * Queues a call for the resident process of `runtime`.
    *
    * @param timeoutSeconds counted from when it runs
-   * @param beforeKill what must be done before the process is killed under the call
    */
   async light(
     runtime: Runtime,
     call: ResidentCall,
     timeoutSeconds: number,
-    beforeKill?: (ending: Ending) => Promise<void>,
+    owner: LightOwner,
   ): Promise<LightCall> {
     const key = await this.#launcher.key(runtime);
     let known = this.#lanes.get(key);
@@ -85,7 +84,7 @@ export class RunnerPool {
       this.#lanes.set(key, known);
     }
     known.lastUsed = Date.now();
-    return known.lane.add(call, timeoutSeconds, beforeKill);
+    return known.lane.add(call, timeoutSeconds, owner);
   }
 
   /** Prepares the processes for `runtime`, so that its first job need not wait for an import. */

@@ -119,7 +119,7 @@ def _category(
     )
     if not unseen.any():
         return result
-    strange = series[unseen]
+    strange = series.loc[unseen]
     shown = f"{columns.examples(strange)}{', …' if strange.nunique() > 3 else ''}"
     what = (
         f"{len(strange)} of {len(series)} rows of '{table.path}' have a category in "
@@ -142,7 +142,7 @@ def _category(
 def _as_text(table: Table, series: Series) -> Series:
     """A column that training had as text: read again from the file where it looks otherwise now."""
     if columns.kind(series) == "text":
-        return series.astype(object).map(str, na_action="ignore").astype("str")
+        return columns.as_text(series)
     if columns.kind(series) == "nested":
         raise _wrong_type(table, series, "text")
     return table.text_of(str(series.name))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ml_runner import errors, libraries
+from ml_runner.data.header import refuse_duplicates
 from ml_runner.data.source import Source, fault, some
 
 if TYPE_CHECKING:
@@ -27,8 +28,10 @@ def read_parquet(source: Source, warn: Warn) -> DataFrame:
     """
     _refuse_truncated(source)
     pandas = libraries.need("pandas", "pandas")
-    libraries.need("pyarrow", "pyarrow")
+    parquet = libraries.need("pyarrow.parquet", "pyarrow")
     with _damage(source, "Parquet"):
+        with parquet.ParquetFile(source.path) as file:
+            refuse_duplicates(source.path, file.schema_arrow.names)
         frame = pandas.read_parquet(source.path, engine="pyarrow")
     return _without_index(source, frame, warn)
 
@@ -42,6 +45,7 @@ def read_parquet_head(
     """
     _refuse_truncated(source)
     with _damage(source, "Parquet"), parquet.ParquetFile(source.path) as file:
+        refuse_duplicates(source.path, file.schema_arrow.names)
         rows = file.metadata.num_rows
         batch = next(file.iter_batches(batch_size=limit), None)
         if batch is None:
@@ -99,7 +103,7 @@ def read_npy(source: Source, warn: Warn) -> DataFrame:
             solution="Reshape it to (rows, columns).",
             shape=list(array.shape),
         )
-    return pandas.DataFrame(array.reshape(len(array), -1))
+    return pandas.DataFrame(array if array.ndim == 2 else array.reshape(-1, 1))
 
 
 def read_npz(source: Source, warn: Warn) -> DataFrame:

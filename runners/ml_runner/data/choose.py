@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ml_runner import errors
 from ml_runner.data.source import some
-from ml_runner.nearest import nearest
 
 
 def near(name: str, known: Sequence[str]) -> str | None:
     """The column that was most likely meant by a name that is not there."""
+    plain: dict[str, str] = {}
     for other in known:
-        if other.strip().lower() == name.strip().lower():
-            return other
-    # One letter is not near another.
-    return nearest(name, known) if len(name) > 2 else None
+        plain.setdefault(other.strip().lower(), other)
+    found = difflib.get_close_matches(name.strip().lower(), plain, n=1, cutoff=0.7)
+    return plain[found[0]] if found else None
 
 
 def no_such_column(path: Path, key: str, sent: str, known: Sequence[str]) -> errors.ExecutorError:

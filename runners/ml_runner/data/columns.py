@@ -77,6 +77,12 @@ def numbers(series: Series) -> Series:
     return series.astype(plain)
 
 
+def as_text(series: Series) -> Series:
+    """Every value as text, missing ones still missing, in the type that pandas gives to text."""
+    # astype(str) would make the text "nan" of a missing value before pandas 3.
+    return series.astype(object).map(str, na_action="ignore").infer_objects()
+
+
 def type_name(series: Series) -> str:
     """The type that a schema remembers."""
     what = kind(series)
@@ -102,9 +108,9 @@ def mixed(table: Table, series: Series) -> tuple[errors.DataLoadingError | None,
         ``(error, count)``, or ``(None, 0)`` for a column of text.
     """
     pandas = libraries.need("pandas", "pandas")
-    filled = series[series.notna()]
+    filled = series.loc[series.notna()]
     as_numbers = pandas.to_numeric(filled.astype(object), errors="coerce")
-    bad = filled[as_numbers.isna()]
+    bad = filled.loc[as_numbers.isna()]
     if len(bad) == 0 or len(bad) > (1 - _MIXED_SHARE) * len(filled):
         return None, 0
     words, place = table.locate(int(bad.index[0]))

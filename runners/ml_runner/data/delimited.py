@@ -69,7 +69,7 @@ class Delimited:
         if header is None:
             headers.check(source.path, [row for _, row in rows], self.dialect, warn)
         if self.header:
-            headers.check_names(source.path, self.names, self.first_line)
+            headers.refuse_duplicates(source.path, self.names, line=self.first_line)
         # pandas would take the first column for row names if the first row is longer than that.
         for line, row in rows[1:]:
             if len(row) != self.width:

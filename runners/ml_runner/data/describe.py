@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_runner import errors, paths
-from ml_runner.data import bounded, profile
+from ml_runner.data import bounded, describe_model, profile
 from ml_runner.data.head import read_head
 
 if TYPE_CHECKING:
@@ -28,8 +27,8 @@ def describe(params: dict[str, Any], base_dir: str, roots: list[str] | None) -> 
     Returns:
         Of a table: ``path`` (as sent), ``format``, ``encoding`` and ``separator`` (text formats),
         ``rows``, ``columns`` (see ``profile.column``), ``warnings``; ``statisticsFromRows`` where
-        those are not all rows; ``truncated`` where columns are left out. Of a model: what ``load``
-        says of it.
+        those are not all rows; ``truncated`` where columns are left out. Of a model: see
+        ``describe_model.describe``.
 
     Raises:
         InvalidConfiguration: no path, or one outside the roots.
@@ -43,20 +42,27 @@ def describe(params: dict[str, Any], base_dir: str, roots: list[str] | None) -> 
             metadata={"key": "path", "sent": sent},
         )
     path = paths.resolve(sent, key="path", base_dir=base_dir, roots=roots)
-    if Path(f"{path}.meta.json").is_file():
-        from ml_runner import models
-
-        return models.describe(path)
+    model = describe_model.find(path)
+    if model is not None:
+        return describe_model.describe(model, sent)
     warnings: list[str] = []
-    table, rows = read_head(
-        path,
-        header=params.get("header"),
-        separator=params.get("separator"),
-        encoding=params.get("encoding"),
-        large=LARGE_BYTES,
-        limit=SAMPLED_ROWS,
-        warn=warnings.append,
-    )
+    try:
+        table, rows = read_head(
+            path,
+            header=params.get("header"),
+            separator=params.get("separator"),
+            encoding=params.get("encoding"),
+            large=LARGE_BYTES,
+            limit=SAMPLED_ROWS,
+            warn=warnings.append,
+        )
+    except errors.DataLoadingError:
+        # Models have text formats too, so a table comes first.
+        if path.is_file() and describe_model.recognised(path):
+            return describe_model.describe(path, sent)
+        raise
+    if len(table.frame.columns) == 1 and describe_model.recognised(path):
+        return describe_model.describe(path, sent)
     return bounded.fit(_description(sent, table, rows, warnings))
 
 

@@ -12,6 +12,10 @@ from ml_runner.data.formats import utf16_without_mark
 from ml_runner.data.source import Source, fault
 
 _BLOCK = 1024 * 1024
+_MARKED = {
+    "utf-16": (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE),
+    "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE),
+}
 # Bytes that mean nothing in Windows-1252.
 _NOT_CP1252 = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")
 # In Western European text, letters outside ASCII stand alone or in pairs; in Cyrillic, Greek or
@@ -52,6 +56,15 @@ def of(source: Source, given: str | None, warn: Callable[[str], None]) -> str:
         name = check_given(given)
         if name in ("utf-8", "utf-8-sig"):
             return "utf-8-sig" if head.startswith(codecs.BOM_UTF8) else "utf-8"
+        if name in _MARKED and not head.startswith(_MARKED[name]):
+            raise fault(
+                source.path,
+                f"'{source.path}' is not {given}: it does not begin with a byte order mark",
+                solution=f"Send {name}-le or {name}-be if it is one of those, or leave encoding "
+                "out to have it detected.",
+                line=1,
+                encoding=given,
+            )
         if not name.startswith(("utf", "ascii")) and _decodes_as_utf8(head, source.complete):
             warn(
                 f"'{source.path}' was read as {given}, as was asked, but its bytes are valid UTF-8"

@@ -33,7 +33,7 @@ def assemble(table: Table, names: Sequence[str], converted: Mapping[str, Series]
         DataLoadingError: an infinite value; names row and column.
     """
     frame = table.frame
-    x = frame if list(names) == list(frame.columns) else frame[list(names)]
+    x = frame if list(names) == list(frame.columns) else frame.loc[:, list(names)]
     if converted:
         x = x.assign(**converted)
     refuse_infinite(table, x, "column")
@@ -111,9 +111,9 @@ def plain_categories(table: Table, series: Series) -> Series:
         return values
     if what == "text":
         # Numbers and text together, as JSON may hold them, have no order.
-        return series.astype(object).map(str, na_action="ignore").astype("str")
+        return columns.as_text(series)
     if what == "date":
-        return series.map(_iso, na_action="ignore").astype("str")
+        return series.astype(object).map(_iso, na_action="ignore").infer_objects()
     return columns.numbers(series) if what == "bool" else series
 
 

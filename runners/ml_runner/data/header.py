@@ -41,7 +41,7 @@ def check(path: Path, rows: list[Record], dialect: Dialect, warn: Callable[[str]
     )
 
 
-def check_names(path: Path, names: Record, line: int) -> None:
+def refuse_duplicates(path: Path, names: list[str], **place: int) -> None:
     """Refuses two columns of one name (pandas would call the second one ``x.1``).
 
     Raises:
@@ -57,8 +57,8 @@ def check_names(path: Path, names: Record, line: int) -> None:
     raise fault(
         path,
         f"'{path}' names more than one column alike: {'; '.join(shown)}",
-        solution="Give each column a name of its own in the header line.",
-        line=line,
+        solution="Give each column a name of its own.",
+        **place,
         columns=list(twice)[:20],
     )
 

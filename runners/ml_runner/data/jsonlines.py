@@ -102,7 +102,7 @@ def read_document(
     except (OSError, EOFError) as error:
         raise source.broken(error) from error
     except json.JSONDecodeError as error:
-        if error.msg == "Extra data" and source.head.lstrip()[:1] == b"{":
+        if error.msg == "Extra data" and text.lstrip()[:1] == "{":
             return read_lines(source, encoding, warn)
         raise fault(
             source.path,

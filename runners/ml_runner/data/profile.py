@@ -79,7 +79,7 @@ def _numbers(series: Series) -> dict[str, Any]:
     if figures["type"] == "integer":
         figures["unique"] = len(numpy.unique(values))
         if figures["unique"] <= FEW:
-            figures["classCounts"] = _class_counts(series[numpy.isfinite(series)])
+            figures["classCounts"] = _class_counts(series.loc[numpy.isfinite(series)])
     with numpy.errstate(all="ignore"):
         figures.update(
             min=_figure(values.min()), max=_figure(values.max()), mean=_figure(values.mean())
@@ -88,7 +88,7 @@ def _numbers(series: Series) -> dict[str, Any]:
 
 
 def _counts(values: Series, original: Series) -> dict[str, Any]:
-    present = values[original.notna()]
+    present = values.loc[original.notna()]
     return {"unique": int(present.nunique()), "classCounts": _class_counts(present)}
 
 

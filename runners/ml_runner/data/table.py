@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_runner.data import binary, formats, jsonlines
+from ml_runner.data import binary, columns, formats, jsonlines
 from ml_runner.data.delimited import Delimited
+from ml_runner.data.header import refuse_duplicates
 from ml_runner.data.schema import Schema, TableData
 from ml_runner.data.source import Source, fault
 
@@ -72,8 +72,7 @@ class Table:
             index = list(self.frame.columns).index(column)
             frame = self._delimited.parse(usecols=[index], dtype=str)
             return frame.iloc[:, 0].rename(column)
-        series = self.frame[column]
-        return series.astype(object).map(str, na_action="ignore").astype("str")
+        return columns.as_text(self.frame[column])
 
 
 def read_table(
@@ -138,14 +137,7 @@ def read_table(
 
 def _check(path: Path, frame: DataFrame) -> None:
     frame.columns = [str(name) for name in frame.columns]
-    twice = [name for name, count in Counter(frame.columns).items() if count > 1]
-    if twice:
-        raise fault(
-            path,
-            f"'{path}' has more than one column called " + ", ".join(f"'{n}'" for n in twice[:5]),
-            solution="Give each column a name of its own.",
-            columns=twice[:20],
-        )
+    refuse_duplicates(path, list(frame.columns))
     if not len(frame) or not len(frame.columns):
         count = len(frame.columns)
         raise fault(

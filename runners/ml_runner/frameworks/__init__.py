@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from functools import lru_cache
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from ml_runner import errors, manifest
@@ -19,7 +19,7 @@ def names() -> list[str]:
     return [row["name"] for row in manifest.load()["frameworks"]]
 
 
-@lru_cache(maxsize=None)
+@cache
 def get(name: str) -> Adapter:
     """The adapter of a framework, by name or alias. Raises ``KeyError`` for an unknown one."""
     module = importlib.import_module(f"{__name__}.{manifest.framework(name)['name']}")

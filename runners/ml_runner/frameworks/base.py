@@ -6,8 +6,10 @@ comes out of a fit, and knows no framework beyond these.
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -21,6 +23,22 @@ if TYPE_CHECKING:
     from ml_runner.job import Job
 
 CLASSIFICATION, REGRESSION = "classification", "regression"
+
+
+@lru_cache(maxsize=32)
+def _installed(distributions: tuple[str, ...]) -> dict[str, str]:
+    found = {}
+    for distribution in distributions:
+        try:
+            found[distribution] = importlib.metadata.version(distribution)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def installed(*distributions: str) -> dict[str, str]:
+    """Distribution → version, of those that are installed; looked up once a process."""
+    return dict(_installed(distributions))
 
 
 class Progress(Protocol):
@@ -74,7 +92,7 @@ class Estimator:
     def fit_hooks(
         self, estimator: Any, progress: Progress
     ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """(parameters to set for the fit alone, keyword arguments of ``fit``) that report rounds."""
+        """(parameters set for the fit alone, keyword arguments of ``fit``) that report rounds."""
         return {}, {}
 
 
@@ -228,6 +246,8 @@ class Adapter(Protocol):
         """The model in ``data``, the content of ``path``.
 
         Args:
+            path: for messages.
+            data: the bytes.
             description: what ``Model.describe`` said; None where the file came alone.
 
         Raises:
@@ -238,27 +258,3 @@ class Adapter(Protocol):
     def columns(self, model: Model) -> list[str] | None:
         """The feature columns that the model itself names, where it came without a description."""
         ...
-
-
-@dataclass
-class Silent:
-    """A ``Progress`` that tells nobody (for fits inside other fits)."""
-
-    steps: list[Any] = field(default_factory=list)
-
-    def step(self, unit: str, done: int, total: int, metrics: Mapping[str, float]) -> None:
-        """Ignored."""
-
-    @property
-    def cancel_requested(self) -> bool:
-        """Never."""
-        return False
-
-    def checkpoint(
-        self, done: int, state: Mapping[str, Any], files: Mapping[str, bytes], *, now: bool = False
-    ) -> None:
-        """Ignored."""
-
-    def wants_checkpoint(self) -> bool:
-        """Never."""
-        return False

@@ -119,9 +119,7 @@ def better_in(history: History, rule: Callable[[str], bool]) -> dict[str, bool]:
     return {metric: rule(metric) for _, metric in history.series}
 
 
-def take_rounds(
-    job: Job, parameters: dict[str, Any], aliases: Iterable[str], default: int
-) -> int:
+def take_rounds(job: Job, parameters: dict[str, Any], aliases: Iterable[str], default: int) -> int:
     """Takes the number of rounds out of ``parameters`` or ``numRounds``; notes the default.
 
     Raises:
@@ -159,6 +157,9 @@ def refuse_unknown(
     """Raises ``InvalidConfiguration`` for a hyperparameter that the library does not know.
 
     Args:
+        sent: the hyperparameters.
+        known: names that are fine.
+        title: the library, for the message.
         hints: name → what to use instead, for names of the library's other interfaces.
     """
     names = sorted(known)
@@ -211,18 +212,20 @@ def guess_task(job: Job, target: Any, how: str) -> str:
     Numbers are a regression, as the libraries themselves have it; few whole numbers are warned of.
 
     Args:
+        job: who is warned.
+        target: Series.
         how: what to send for a classification, for the warning.
     """
     if targets.holds_labels(target):
         return CLASSIFICATION
     values = target.to_numpy()
     distinct = np.unique(values)
-    if len(distinct) <= _FEW and len(distinct) * 5 <= len(values):
-        if np.all(distinct == np.floor(distinct)):
-            job.warn(
-                f"The target '{target.name}' holds {len(distinct)} distinct whole numbers and is"
-                f" learned as a regression, the library's default; for classes {how}"
-            )
+    few = len(distinct) <= _FEW and len(distinct) * 5 <= len(values)
+    if few and np.all(distinct == np.floor(distinct)):
+        job.warn(
+            f"The target '{target.name}' holds {len(distinct)} distinct whole numbers and is"
+            f" learned as a regression, the library's default; for classes {how}"
+        )
     return REGRESSION
 
 
@@ -237,7 +240,6 @@ def encode(target: Any, classes: list[Any]) -> np.ndarray:
         values = np.asarray(values.tolist())
     targets.refuse_unseen(np.unique(values).tolist(), classes, str(target.name), "these rows")
     return np.searchsorted(np.asarray(classes), values).astype(np.float32)
-
 
 
 def safe_names(X: Any, forbidden: str) -> tuple[Any, dict[str, str]]:
@@ -258,7 +260,5 @@ def safe_names(X: Any, forbidden: str) -> tuple[Any, dict[str, str]]:
             new, number = f"{name.translate(table)}_{number}", number + 1
         taken.add(new)
         names.append(new)
-    changed = {
-        str(old): new for old, new in zip(X.columns, names, strict=True) if str(old) != new
-    }
+    changed = {str(old): new for old, new in zip(X.columns, names, strict=True) if str(old) != new}
     return X.set_axis(names, axis=1), changed

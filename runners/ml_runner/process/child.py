@@ -10,8 +10,9 @@ import os
 import random
 import signal
 import sys
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from ml_runner import failures, files, validate
 from ml_runner.job import Job
@@ -74,17 +75,22 @@ def _answer(directory: Path) -> dict[str, Any]:
 def make_fresh(threads: int) -> None:
     """Gives a forked process what a fresh one has: random numbers, arguments, streams, threads."""
     gc.enable()
-    faulthandler.enable()
     # Scripts see neither the server's arguments nor leave compiled files beside themselves.
     sys.argv = [sys.executable]
     sys.dont_write_bytecode = True
-    for stream in (sys.stdout, sys.stderr):
-        reconfigure = getattr(stream, "reconfigure", None)
-        if reconfigure is not None:
-            # What a script prints is seen while it runs, and no character of it is an error.
-            reconfigure(encoding="utf-8", errors="backslashreplace", line_buffering=True)
+    # New ones: those of a zygote believe that what they write to can be sought in. What a script
+    # prints is to be seen while it runs, and no character of it is an error.
+    sys.stdout = sys.__stdout__ = _stream(1)
+    sys.stderr = sys.__stderr__ = _stream(2)
+    faulthandler.enable()
     _reseed()
     limit_threads(threads)
+
+
+def _stream(descriptor: int) -> TextIO:
+    return open(
+        descriptor, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False
+    )
 
 
 def _reseed() -> None:
@@ -95,14 +101,27 @@ def _reseed() -> None:
         numpy.random.seed()
 
 
+@lru_cache(maxsize=1)
+def thread_pools() -> Any:
+    """The controller of the libraries loaded now; None where threadpoolctl is not installed.
+
+    It is looked for once: a zygote does it before it forks, since it takes some milliseconds.
+    """
+    try:
+        return importlib.import_module("threadpoolctl").ThreadpoolController()
+    except ImportError:
+        return None
+
+
 def limit_threads(threads: int) -> None:
     """Bounds the threads of what is imported already, and of what will be.
 
     Environment variables are read when a library is loaded; a forked process has that behind it.
     """
     launch.set_thread_variables(threads)
-    with contextlib.suppress(ImportError):
-        importlib.import_module("threadpoolctl").threadpool_limits(limits=threads)
+    pools = thread_pools()
+    if pools is not None:
+        pools.limit(limits=threads)
     for name, module in list(sys.modules.items()):
         if name.startswith("ml_runner.frameworks."):
             after_fork = getattr(getattr(module, "ADAPTER", None), "after_fork", None)

@@ -43,6 +43,7 @@ def main(reader: int, writer: int, framework: str, entry: launch.Entry = child.m
         began = time.monotonic()
         _import_without_threads()
         versions, missing = preload(framework)
+        child.thread_pools()
         gc.collect()
         gc.freeze()
         seconds = round(time.monotonic() - began, 3)

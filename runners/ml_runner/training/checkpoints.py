@@ -23,8 +23,8 @@ _KEPT = 3
 class Checkpoints:
     """Writes ``checkpoints/<unit>-<done>.json`` with the files of the state beside it.
 
-    The JSON file is written last: where it is, the checkpoint is whole. It holds ``unit``, ``done``,
-    the learner's ``state``, and name and SHA-256 of each file.
+    The JSON file is written last: where it is, the checkpoint is whole. It holds ``unit``,
+    ``done``, the learner's ``state``, and name and SHA-256 of each file.
 
     Args:
         job: whose they are.

@@ -94,7 +94,7 @@ def flat_name(data: str, metric: str) -> str:
 
 
 def thin(length: int, keep: int = SHOWN) -> list[int]:
-    """At most ``keep`` positions of ``length``, evenly spread, the first and the last among them."""
+    """At most ``keep`` positions of ``length``, evenly spread, with the first and the last."""
     if length <= keep:
         return list(range(length))
     return sorted({round(index * (length - 1) / (keep - 1)) for index in range(keep)})

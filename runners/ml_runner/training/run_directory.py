@@ -20,18 +20,38 @@ RUN_FILE = "run.json"
 _MODELS = ("model.*", "best_model.*", "last_model.*", "saved_model", checkpoints.DIRECTORY)
 
 
-class RunDirectory:
-    """The job's output directory, claimed for this run.
+class Artifacts:
+    """What a job writes into its output directory.
 
     Attributes:
         path: the directory.
-        artifacts: key → path of what this run wrote, as it grows.
+        artifacts: key → path of what was written, as it grows.
     """
 
     def __init__(self, job: Job) -> None:
         self._job = job
         self.path: Path = job.output_dir
         self.artifacts: dict[str, Path] = {}
+
+    def write(self, key: str | None, name: str, data: bytes | str) -> Path:
+        """Writes a file whole, and lists it as an artifact where it has a key."""
+        path = self.path / name
+        content = data.encode() if isinstance(data, str) else data
+        files.write_atomic(path, content, durable=not self._job.light)
+        if key is not None:
+            self.artifacts[key] = path
+        return path
+
+    def shown(self) -> dict[str, str]:
+        """The artifacts, their paths in the caller's form."""
+        return {key: self._job.show(path) for key, path in self.artifacts.items()}
+
+
+class RunDirectory(Artifacts):
+    """The job's output directory, claimed for this run."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
         self._before = _read(self.path)
         self._started = time.time()
         self._refuse_others()
@@ -62,19 +82,6 @@ class RunDirectory:
             },
             next_call=calls.repeat(self._job, overwrite=True),
         )
-
-    def write(self, key: str | None, name: str, data: bytes | str) -> Path:
-        """Writes a file whole, and lists it as an artifact where it has a key."""
-        path = self.path / name
-        content = data.encode() if isinstance(data, str) else data
-        files.write_atomic(path, content, durable=not self._job.light)
-        if key is not None:
-            self.artifacts[key] = path
-        return path
-
-    def shown(self) -> dict[str, str]:
-        """The artifacts, their paths in the caller's form."""
-        return {key: self._job.show(path) for key, path in self.artifacts.items()}
 
     def _write(self, status: str, **more: Any) -> None:
         record = {

@@ -62,7 +62,7 @@ def require_numbers(target: pd.Series, algorithm: str) -> None:
         return
     sample = ", ".join(repr(value) for value in list(dict.fromkeys(target.tolist()))[:3])
     raise errors.InvalidConfiguration(
-        f"{algorithm} predicts numbers, and the target '{target.name}' holds labels such as {sample}",
+        f"{algorithm} predicts numbers, and the target '{target.name}' holds labels: {sample}, …",
         solution="Use a classifier, or another targetColumn.",
         metadata={
             "key": "config.algorithm",

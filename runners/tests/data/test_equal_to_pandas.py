@@ -18,7 +18,7 @@ Write = Callable[..., Path]
 
 TEXTS = {
     "integers and fractions": "a,b\n1,0.1\n-2,1e-3\n",
-    "last digits": "x,y\n0.1234567890123456789,1\n2.2250738585072014e-308,2\n1.7976931348623157e308,3\n",
+    "last digits": "x\n0.1234567890123456789\n2.2250738585072014e-308\n1.7976931348623157e308\n",
     "text": "name,n\nBob,1\n Al ,2\n",
     "missing markers": "a,b,c\n1,NA,x\n,2.5,None\nnull,NaN,n/a\n3,4,y\n",
     "booleans": "flag,n\nTrue,1\nfalse,2\n",
@@ -151,9 +151,8 @@ def test_feather_and_arrow_stream(read: Read, tmp_path: Path) -> None:
     frame.to_feather(tmp_path / "t.feather")
     assert_frame_equal(read(tmp_path / "t.feather").frame, frame)
     arrow = pa.Table.from_pandas(frame)
-    with pa.OSFile(str(tmp_path / "t.arrows"), "wb") as sink:
-        with pa.ipc.new_stream(sink, arrow.schema) as writer:
-            writer.write_table(arrow)
+    with pa.ipc.new_stream(str(tmp_path / "t.arrows"), arrow.schema) as writer:
+        writer.write_table(arrow)
     table = read(tmp_path / "t.arrows")
     assert table.format == "arrow"
     assert_frame_equal(table.frame, frame)

@@ -281,7 +281,7 @@ def test_json_without_rows(refused: Refused, write: Write) -> None:
     assert "0 rows" in refused(write("[]", "t.json")).message
 
 
-# -- what a path means ------------------------------------------------------------------------------
+# -- what a path means ----------------------------------------------------------------------------
 
 
 def test_relative_paths(tmp_path: Path) -> None:

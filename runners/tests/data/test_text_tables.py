@@ -16,7 +16,7 @@ Read = Callable[..., Table]
 Refused = Callable[..., errors.ExecutorError]
 Write = Callable[..., Path]
 
-# -- encodings --------------------------------------------------------------------------------------
+# -- encodings ------------------------------------------------------------------------------------
 
 GERMAN = "größe,straße\n1,Köln\n2,Zürich – West\n"
 
@@ -105,7 +105,7 @@ def test_latin1_asked_for_utf8_is_said(read: Read, write: Write, warned: list[st
     assert "valid UTF-8" in warned[0]
 
 
-# -- separators -------------------------------------------------------------------------------------
+# -- separators -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -182,7 +182,7 @@ def test_keys_of_text_are_not_for_parquet(read: Read, tmp_path: Path, warned: li
     assert [text.split()[0] for text in warned] == ["header", "separator", "encoding"]
 
 
-# -- header -----------------------------------------------------------------------------------------
+# -- header ---------------------------------------------------------------------------------------
 
 NO_HEADER = {
     "numbers": "5.1,3.5\n4.9,3.0\n",
@@ -255,7 +255,7 @@ def test_duplicate_names_in_parquet(refused: Refused, tmp_path: Path) -> None:
     assert "'a'" in refused(tmp_path / "t.parquet").message
 
 
-# -- ragged lines -----------------------------------------------------------------------------------
+# -- ragged lines ---------------------------------------------------------------------------------
 
 RAGGED = {
     # text: (line, expected, found)
@@ -310,7 +310,7 @@ def test_unclosed_quote_in_a_large_file(refused: Refused, write: Write) -> None:
     assert "quote" in error.message or "EOF inside string" in error.message
 
 
-# -- where rows are ---------------------------------------------------------------------------------
+# -- where rows are -------------------------------------------------------------------------------
 
 
 def test_lines_of_rows(read: Read, write: Write, tmp_path: Path) -> None:

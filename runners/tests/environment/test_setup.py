@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-import locks as tiny
+import small_locks as tiny
 
 pytestmark = pytest.mark.skipif(
     not (3, 11) <= sys.version_info[:2] <= (3, 13), reason="the locks are for Python 3.11 to 3.13"
@@ -87,8 +87,16 @@ def test_two_setups_at_once(locks: Path, environments: Path) -> None:
     assert tiny.modules_work(the(environments), "six", "packaging")
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("where", ['"venv"', '"installing"', '"collecting"'])
+@pytest.mark.parametrize(
+    ("how", "where"),
+    [
+        (signal.SIGKILL, '"venv"'),
+        (signal.SIGKILL, '"installing"'),
+        (signal.SIGKILL, '"step"'),
+        (signal.SIGTERM, '"venv"'),
+        (signal.SIGINT, '"step"'),
+    ],
+)
 def test_cut_off_anywhere_and_run_again(
     locks: Path, environments: Path, how: signal.Signals, where: str
 ) -> None:

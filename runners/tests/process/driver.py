@@ -1,4 +1,4 @@
-"""A process that supervises one job whose process does what is named: ``driver.py JOBDIR ENTRY``."""
+"""Supervises one job, whose process does what is named: ``driver.py JOBDIR ENTRY``."""
 
 import os
 import sys

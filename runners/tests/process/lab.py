@@ -110,10 +110,9 @@ class Lab:
                     stream.close()
         jobs = list((self.home / "jobs").glob("*")) if (self.home / "jobs").exists() else []
         for directory in jobs:
-            started = event(directory, "started")
-            if started and not (directory / "report.json").exists():
+            if has_event(directory, "started") and not (directory / "report.json").exists():
                 with contextlib.suppress(ProcessLookupError):
-                    os.kill(started["supervisorPid"], signal.SIGKILL)
+                    os.kill(event(directory, "started")["supervisorPid"], signal.SIGKILL)
             leftovers.kill(directory.name, directory)
 
 
@@ -137,9 +136,14 @@ def events(directory: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def event(directory: Path, type: str) -> dict[str, Any] | None:
-    """The last event of a type."""
-    return next((e for e in reversed(events(directory)) if e["type"] == type), None)
+def event(directory: Path, type: str) -> dict[str, Any]:
+    """The last event of a type, which must be there."""
+    return [e for e in events(directory) if e["type"] == type][-1]
+
+
+def has_event(directory: Path, type: str) -> bool:
+    """Whether there is an event of that type."""
+    return any(e["type"] == type for e in events(directory))
 
 
 def alive(pid: int) -> bool:

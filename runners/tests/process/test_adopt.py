@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from ml_runner import files
-
 from tests.process.lab import Lab, alive, cancel, event, events, pids, until
 
 

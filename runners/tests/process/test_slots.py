@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from pathlib import Path
 
-from tests.process.lab import Lab, cancel, event, pids, until
+from tests.process.lab import Lab, cancel, event, has_event, pids, until
 
 
 def test_three_jobs_share_one_slot_in_order(lab: Lab) -> None:
@@ -16,7 +17,7 @@ def test_three_jobs_share_one_slot_in_order(lab: Lab) -> None:
     for job in jobs:
         assert "executionReport" in lab.answer(job)
     runs = [_interval(job) for job in jobs]
-    for (_, ended), (started, _) in zip(runs, runs[1:], strict=False):
+    for (_, ended), (started, _) in itertools.pairwise(runs):
         assert ended <= started
     assert event(jobs[2], "started")["queuedSeconds"] > event(jobs[0], "started")["queuedSeconds"]
 
@@ -30,7 +31,7 @@ def test_two_slots_run_two_jobs_at_once_and_no_third(lab: Lab) -> None:
     lab.supervise(jobs[2], "succeed")
     _wait_until_queued_or_running(jobs[2])
     time.sleep(0.3)
-    assert event(jobs[2], "started") is None
+    assert not has_event(jobs[2], "started")
     cancel(jobs[1])
     assert "executionReport" in lab.answer(jobs[2])
     assert not (jobs[0] / "report.json").exists()
@@ -59,8 +60,8 @@ def test_an_exclusive_job_takes_every_slot_and_lets_nobody_pass(lab: Lab) -> Non
     lab.supervise(later, "short")
     _wait_until_queued_or_running(later)
     time.sleep(0.3)
-    assert event(exclusive, "started") is None
-    assert event(later, "started") is None
+    assert not has_event(exclusive, "started")
+    assert not has_event(later, "started")
     cancel(first)
     assert "executionReport" in lab.answer(exclusive)
     assert "executionReport" in lab.answer(later)
@@ -78,7 +79,7 @@ def test_an_exclusive_job_also_waits_for_slots_that_another_server_was_given(lab
     cancel(jobs[0])
     lab.error(jobs[0])
     time.sleep(0.2)
-    assert event(exclusive, "started") is None
+    assert not has_event(exclusive, "started")
     cancel(jobs[1])
     assert "executionReport" in lab.answer(exclusive)
 
@@ -99,7 +100,7 @@ def test_cancel_while_queued(lab: Lab) -> None:
     assert "queue" in error["message"]
     assert "elapsedSeconds" not in error["metadata"]
     assert supervisor.wait(5) == 0
-    assert event(queued, "started") is None
+    assert not has_event(queued, "started")
     # The queue goes on.
     cancel(running)
     lab.error(running)

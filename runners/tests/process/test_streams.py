@@ -6,8 +6,7 @@ import time
 from pathlib import Path
 
 from ml_runner.process.streams import HALF_BYTES, BoundedLog
-
-from tests.process.lab import Lab, event, until
+from tests.process.lab import Lab, has_event, until
 
 MIB = 1024 * 1024
 
@@ -50,7 +49,7 @@ def test_last_lines(tmp_path: Path) -> None:
 def test_a_flood_neither_grows_memory_nor_files(lab: Lab) -> None:
     job = lab.job()
     supervisor = lab.supervise(job, "flood")
-    until(lambda: event(job, "started"))
+    until(lambda: has_event(job, "started"))
     peak, largest = 0, 0
     while not (job / "report.json").exists():
         peak = max(peak, _resident_bytes(supervisor.pid))

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.process.lab import Lab, alive, cancel, event, events, pids, running, until
+from tests.process.lab import Lab, alive, cancel, event, events, has_event, pids, running, until
 
 
 def test_success_is_published_as_the_job_wrote_it(lab: Lab) -> None:
@@ -123,7 +123,7 @@ def test_cancel_ends_everything_within_ten_seconds(lab: Lab, entry: str) -> None
     job = lab.job()
     lab.supervise(job, entry)
     if entry == "stop_itself":
-        until(lambda: event(job, "started"))
+        until(lambda: has_event(job, "started"))
         time.sleep(0.2)
     else:
         until(lambda: pids(job))

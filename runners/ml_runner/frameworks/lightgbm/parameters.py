@@ -72,7 +72,7 @@ def hints() -> dict[str, str]:
     """Name → what to send instead, for names that have no place in ``hyperparameters``."""
     found = dict(_CLASS_HINTS)
     for parameter, advice in _ELSEWHERE.items():
-        found |= {name: advice for name in aliases().get(parameter, [parameter])}
+        found |= dict.fromkeys(aliases().get(parameter, [parameter]), advice)
     for parameter in _OF_PROGRAM:
         for name in aliases().get(parameter, [parameter]):
             found[name] = "It belongs to LightGBM's command-line program; leave it out."
@@ -115,7 +115,7 @@ def check_values(parameters: dict[str, Any], sent: dict[str, Any]) -> None:
         tried.pop(name, None)
     try:
         # The library reports its complaints on stdout too.
-        with _silence():
+        with _Silence():
             tiny = lightgbm.Dataset(np.arange(8.0).reshape(4, 2), label=[0, 1, 0, 1], params=tried)
             lightgbm.Booster(tried, tiny)
     except (lightgbm.basic.LightGBMError, TypeError, ValueError) as error:
@@ -171,7 +171,7 @@ class _Quiet:
         """Dropped."""
 
 
-class _silence:
+class _Silence:
     """Within it, the library's own messages are dropped."""
 
     def __enter__(self) -> None:
@@ -216,4 +216,3 @@ def is_sampled(parameters: dict[str, Any]) -> bool:
 def more_is_better(metric: str) -> bool:
     """The library's own rule for its metrics."""
     return metric.startswith(_UPWARDS) and metric != "mape"
-

@@ -13,7 +13,10 @@ def callback(progress: Progress) -> Callable[[Any], None]:
 
     def tell(env: Any) -> None:
         progress.step(
-            "round", env.iteration + 1 - env.begin_iteration, env.end_iteration - env.begin_iteration, {}
+            "round",
+            env.iteration + 1 - env.begin_iteration,
+            env.end_iteration - env.begin_iteration,
+            {},
         )
 
     return tell

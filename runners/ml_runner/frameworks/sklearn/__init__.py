@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
+import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_runner import frameworks
-from ml_runner.frameworks.base import Estimator, Model
+from ml_runner.frameworks.base import Estimator, Model, installed
 from ml_runner.libraries import need
 from ml_runner.training.metrics import Metric
 
@@ -54,13 +54,7 @@ class SklearnAdapter:
 
     def versions(self) -> dict[str, str]:
         """The installed versions of scikit-learn and of what it computes with."""
-        found = {}
-        for distribution in _DISTRIBUTIONS:
-            try:
-                found[distribution] = importlib.metadata.version(distribution)
-            except importlib.metadata.PackageNotFoundError:
-                continue
-        return found
+        return installed(*_DISTRIBUTIONS)
 
     def claims(self, algorithm: str) -> int:
         """2 for an estimator of scikit-learn, 1 for one that another framework brings."""

@@ -106,6 +106,7 @@ class SklearnLearner:
 
     def prepare(self, data: TableData) -> None:
         """Holds the target against the kind of estimator and takes its labels down."""
+        assert data.y is not None
         if self.task == REGRESSION:
             targets.require_numbers(data.y, self.algorithm)
             return
@@ -121,7 +122,7 @@ class SklearnLearner:
         unknown = [name for name in weights if str(name) not in by_name]
         if unknown:
             raise errors.InvalidConfiguration(
-                f"hyperparameters.class_weight names '{unknown[0]}', which is no label of the target",
+                f"hyperparameters.class_weight names '{unknown[0]}', no label of the target",
                 solution=f"The labels are: {', '.join(list(by_name)[:20])}.",
                 metadata={
                     "key": "config.hyperparameters.class_weight",
@@ -136,7 +137,8 @@ class SklearnLearner:
         self, train: TableData, *, validation: TableData | None = None, progress: Progress
     ) -> SklearnModel:
         """Fits a fresh copy on ``train``; what is saved has the parameters that were asked for."""
-        estimator = clone(self._estimator)
+        assert train.y is not None
+        estimator: Any = clone(self._estimator)
         encoded = self._found.encoded_labels and self.task == CLASSIFICATION
         y = train.y.to_numpy()
         if encoded:
@@ -184,7 +186,7 @@ class SklearnLearner:
             return {}
         if self._found.threads:
             return {"n_jobs": self._threads}
-        if isinstance(estimator, BaseForest) and self._threads > 1:
-            if X.shape[0] * X.shape[1] * parameters["n_estimators"] > _SERIAL:
-                return {"n_jobs": self._threads}
+        large = X.shape[0] * X.shape[1] * parameters.get("n_estimators", 1) > _SERIAL
+        if isinstance(estimator, BaseForest) and self._threads > 1 and large:
+            return {"n_jobs": self._threads}
         return {}

@@ -129,13 +129,14 @@ def load(path: Path, data: bytes, description: Mapping[str, Any] | None) -> Skle
     except ModuleNotFoundError as error:
         raise errors.ModelLoadingError(
             f"'{path}' needs the module '{error.name}', which is not in this environment",
-            solution=f"Install what brings '{error.name}', or send the pythonEnv that it was made in.",
+            solution=f"Install what brings '{error.name}', or send the pythonEnv of its training.",
             metadata={"path": str(path), "module": error.name},
             stderr=f"{type(error).__name__}: {error}",
         ) from error
     except Exception as error:
         raise errors.ModelLoadingError(
-            f"'{path}' cannot be unpickled ({len(data)} bytes, beginning with {data[:8]!r}): {error}",
+            f"'{path}' cannot be unpickled ({len(data)} bytes, beginning with {data[:8]!r}):"
+            f" {error}",
             solution="Give a model file that is whole, made with versions of the libraries like"
             " the ones here.",
             metadata={"path": str(path), "bytes": len(data)},

@@ -19,9 +19,11 @@ from sklearn.ensemble._forest import BaseForest
 
 from ml_runner.frameworks.base import Progress
 
-# A portion takes about this long, or this share of the whole where that is longer: each begins with
-# converting (and, for histograms, binning) the data anew.
-_SECONDS, _SHARE = 1.0, 0.01
+# A portion takes about this long, or this share of the whole where that is longer (each begins with
+# converting and, for histograms, binning the data anew), but no longer than people are patient.
+_SECONDS, _SHARE, _MOST_SECONDS = 1.0, 0.01, 5.0
+# The first one, from which the time of a tree is learned.
+_FIRST = 20
 # rows × columns × trees below which a fit takes well under a second: nothing to report.
 _SMALL = 5e6
 
@@ -42,7 +44,7 @@ def count_parameter(estimator: Any, rows: int) -> str | None:
     if not seeded or parameters["warm_start"] or parameters.get("verbose"):
         return None
     if isinstance(estimator, BaseForest):
-        # Out-of-bag scores are reckoned anew in each portion; presets of class_weight are warned of.
+        # Out-of-bag scores are reckoned anew each time; presets of class_weight are warned of.
         if parameters["oob_score"] or isinstance(parameters.get("class_weight"), str):
             return None
     elif isinstance(estimator, _GRADIENT):
@@ -83,7 +85,7 @@ def _fit_portions(
     progress: Progress,
     fit_parameters: dict[str, Any],
 ) -> None:
-    done, portion = 0, max(1, total // 50)
+    done, portion = 0, max(1, min(_FIRST, total // 50))
     while done < total:
         portion = min(portion, total - done)
         start = time.perf_counter()
@@ -92,7 +94,7 @@ def _fit_portions(
         per_tree = (time.perf_counter() - start) / portion
         done += portion
         progress.step("tree", done, total, {})
-        wanted = max(_SECONDS, _SHARE * per_tree * total)
+        wanted = min(max(_SECONDS, _SHARE * per_tree * total), _MOST_SECONDS)
         # The first portions are small and mostly overhead: grow step by step.
         portion = max(1, min(portion * 4, round(wanted / max(per_tree, 1e-9))))
         if (total - done - portion) * per_tree < wanted / 2:

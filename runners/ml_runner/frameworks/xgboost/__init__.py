@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.metadata
-import importlib.util
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_runner import errors
-from ml_runner.frameworks.base import Estimator, Model, Progress
+from ml_runner.frameworks.base import Estimator, Model, Progress, installed
 from ml_runner.libraries import need
 from ml_runner.training.metrics import Metric
 
@@ -34,7 +32,9 @@ def _plain(name: str) -> str:
 class XGBoostEstimator(Estimator):
     """One of the library's scikit-learn classes."""
 
-    def fit_hooks(self, estimator: Any, progress: Progress) -> tuple[dict[str, Any], dict[str, Any]]:
+    def fit_hooks(
+        self, estimator: Any, progress: Progress
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         """A callback, put among the parameters for the fit."""
         from ml_runner.frameworks.xgboost.progress import ProgressCallback
 
@@ -64,13 +64,7 @@ class XGBoostAdapter:
 
     def versions(self) -> dict[str, str]:
         """The installed versions of XGBoost and of what it reads its data with."""
-        found = {}
-        for distribution in ("xgboost", "xgboost-cpu", "numpy", "pandas"):
-            try:
-                found[distribution] = importlib.metadata.version(distribution)
-            except importlib.metadata.PackageNotFoundError:
-                continue
-        return found
+        return installed("xgboost", "xgboost-cpu", "numpy", "pandas")
 
     def claims(self, algorithm: str) -> int:
         """2 for the classes whose training the native interface can do."""

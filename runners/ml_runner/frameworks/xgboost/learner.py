@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import xgboost
+from xgboost.callback import TrainingCallback
 
 from ml_runner import errors, gpus
 from ml_runner.frameworks import boosting
@@ -88,9 +89,7 @@ class XGBoostLearner:
                 solution="Use an objective of regression or classification.",
                 metadata={"key": "config.hyperparameters.objective", "sent": objective},
             )
-        task = (
-            CLASSIFICATION if str(objective).startswith(("binary:", "multi:")) else REGRESSION
-        )
+        task = CLASSIFICATION if str(objective).startswith(("binary:", "multi:")) else REGRESSION
         if self.task is not None and task != self.task:
             raise errors.InvalidConfiguration(
                 f"{self.algorithm} is for {self.task}, and the objective '{objective}' for {task}",
@@ -235,7 +234,7 @@ class XGBoostLearner:
         return "learning_rate", 0.3
 
 
-class _Watch(xgboost.callback.TrainingCallback):
+class _Watch(TrainingCallback):
     def __init__(self, rounds: boosting.Rounds) -> None:
         super().__init__()
         self._rounds = rounds

@@ -20,6 +20,8 @@ from ml_runner.training.metrics import Outputs
 # The library refuses these in the names of features.
 FORBIDDEN = "[]<"
 
+_FEW_ROWS = 256
+
 
 class XGBoostModel:
     """See ``frameworks.base.Model``.
@@ -49,6 +51,7 @@ class XGBoostModel:
         self.metadata: dict[str, Any] = {}
         self._labels = None if classes is None else np.asarray(classes)
         self._threads = threads
+        self._threads_set: int | None = None
         self._linear = json.loads(booster.save_config())["learner"]["gradient_booster"]["name"] == (
             "gblinear"
         )
@@ -66,6 +69,11 @@ class XGBoostModel:
 
     def _raw(self, X: Any) -> np.ndarray:
         X, _ = safe_names(X, FORBIDDEN)
+        # Waking threads for a few rows costs more than the rows.
+        threads = 1 if len(X) < _FEW_ROWS else self._threads
+        if threads != self._threads_set:
+            self.booster.set_param({"nthread": threads})
+            self._threads_set = threads
         if self._linear or len(X) > 10_000:
             matrix = xgboost.DMatrix(X, enable_categorical=True, nthread=self._threads)
             return self.booster.predict(matrix, iteration_range=self.rounds_used)

@@ -41,7 +41,7 @@ HINTS = {
     "enable_categorical": "Name the columns in config.categorical.",
     "feature_types": "Name the columns in config.categorical.",
     "importance_type": "feature_importances.csv holds the gain.",
-    "feature_weights": "Feature weights work with framework 'sklearn' only where the class takes them.",
+    "feature_weights": "Send framework sklearn with algorithm XGBClassifier or XGBRegressor.",
     "verbose_eval": "Rounds are in training.log and metrics.csv.",
     "evals": "Send config.validationData or config.validationSplit.",
 }
@@ -85,6 +85,8 @@ def check_values(parameters: dict[str, Any], sent: dict[str, Any]) -> dict[str, 
         InvalidConfiguration: naming the parameter.
     """
     values = {name: value for name, value in parameters.items() if name != "device"}
+    if str(values.get("objective", "")).startswith("multi:"):
+        values.setdefault("num_class", 2)  # counted later
     try:
         return probe(values)
     except (xgboost.core.XGBoostError, TypeError, ValueError) as error:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import xgboost
+from xgboost.callback import TrainingCallback
 
 from ml_runner.frameworks.base import Progress
 
 
-class ProgressCallback(xgboost.callback.TrainingCallback):
+class ProgressCallback(TrainingCallback):
     """Tells each round; changes nothing."""
 
     def __init__(self, progress: Progress, total: int) -> None:

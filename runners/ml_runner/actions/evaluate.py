@@ -1,0 +1,157 @@
+"""Measures a trained model on labelled data."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ml_runner import models, report
+from ml_runner.frameworks.base import CLASSIFICATION
+from ml_runner.training import inference, pictures, requested, tables
+from ml_runner.training.metrics import Outputs, Truth
+from ml_runner.training.run_directory import Artifacts
+
+if TYPE_CHECKING:
+    from ml_runner.data import TableData
+    from ml_runner.job import Job
+    from ml_runner.models import Loaded
+
+_CLASSES = (
+    "accuracy", "precision", "recall", "f1", "confusion_matrix", "classification_report",
+)  # fmt: skip
+_NUMBERS = ("rmse", "mae", "mse", "r2")
+
+
+def run(job: Job) -> dict[str, Any]:
+    """Measures the model of ``modelPath`` on the rows of ``dataPath``.
+
+    Returns:
+        The report's body: framework, metadata, metrics, artifacts.
+
+    Raises:
+        ExecutorError: of the type that the contract names for what went wrong.
+    """
+    asked = requested.of_call(job.config)
+    job.phase("loading")
+    loaded = models.load(job)
+    model = loaded.model
+    average = requested.check_average(job.config.get("average"), model.task, model.classes)
+    usual = _CLASSES if model.task == CLASSIFICATION else _NUMBERS
+    chosen = requested.for_task(model.task, usual, asked)
+    data = inference.rows_for(job, loaded, "dataPath", with_target=True)
+    tables.check_target(data, model.task, model.classes, f"'{data.table.path}'")
+
+    job.phase("evaluating")
+    outputs, seconds, batch = inference.predict(job, loaded, data.X, probabilities=True)
+    truth = Truth(
+        target=tables.target_array(data),
+        task=model.task,
+        classes=model.classes,
+        average=average or "macro",
+        weight=None if data.weight is None else data.weight.to_numpy(float),
+    )
+    chosen = _with_natural_ones(chosen, outputs, model.task)
+    metrics = {metric.key: requested.measure(metric, truth, outputs) for metric in chosen}
+    _explain_missing_classes(job, truth, metrics)
+
+    job.phase("saving")
+    artifacts = Artifacts(job)
+    _write_predictions(artifacts, loaded, data, outputs)
+    _draw(job, artifacts, loaded, truth, outputs, metrics)
+    rows = len(data.X)
+    return {
+        "framework": loaded.adapter.name,
+        "metadata": {
+            "algorithm": model.algorithm,
+            "task": model.task,
+            "samplesEvaluated": rows,
+            "batchSize": batch,
+            "inferenceTime": report.duration_words(seconds),
+            "inferenceSeconds": round(seconds, 6),
+            "avgInferenceTimePerSample": report.duration_words(seconds / rows),
+            "targetColumn": data.schema.target,
+            **({} if average is None else {"average": average}),
+            **({} if model.classes is None else {"classes": model.classes}),
+            **({"weighted": data.schema.weight} if data.weight is not None else {}),
+        },
+        "metrics": metrics,
+        "artifacts": artifacts.shown(),
+        "packages": loaded.adapter.versions(),
+    }
+
+
+def _with_natural_ones(chosen: list[Any], outputs: Outputs, task: str) -> list[Any]:
+    """Those that need probabilities are natural where there are some."""
+    if task != CLASSIFICATION:
+        return chosen
+    names = {metric.name for metric in chosen}
+    natural = []
+    if outputs.probabilities is not None:
+        natural = ["roc_auc", "log_loss"]
+    elif outputs.decision is not None:
+        natural = ["roc_auc"]
+    return [*chosen, *(requested.by_name(name) for name in natural if name not in names)]
+
+
+def _explain_missing_classes(job: Job, truth: Truth, metrics: dict[str, Any]) -> None:
+    area = metrics.get("rocAuc")
+    if area is None or area == area:
+        return
+    present = set(np.unique(truth.target).tolist())
+    absent = [label for label in truth.classes or () if label not in present]
+    job.warn(
+        "rocAuc is null: the data hold no row of "
+        + ", ".join(f"'{label}'" for label in (absent or list(truth.classes or ()))[:10])
+    )
+
+
+def _write_predictions(
+    artifacts: Artifacts, loaded: Loaded, data: TableData, outputs: Outputs
+) -> None:
+    model = loaded.model
+    rows = inference.records(outputs, model.classes, probabilities=True)
+    text = inference.to_csv(rows, model.classes, tables.target_array(data))
+    artifacts.write("predictionsCSV", "predictions.csv", text)
+
+
+def _draw(
+    job: Job,
+    artifacts: Artifacts,
+    loaded: Loaded,
+    truth: Truth,
+    outputs: Outputs,
+    metrics: dict[str, Any],
+) -> None:
+    name = loaded.model.algorithm
+    if truth.task != CLASSIFICATION:
+        target = str(loaded.schema.target if loaded.schema else "value")
+        title = f"{name}: residuals (RMSE {metrics['rmse']:.4g}, R² {metrics['r2']:.3f})"
+        pictures.save(
+            job,
+            artifacts,
+            "residualsPlot",
+            "residuals.png",
+            lambda plots: plots.residuals(truth.target, outputs.predictions, target, title),
+        )
+        return
+    labels = sorted({*np.unique(truth.target).tolist(), *(truth.classes or ())})
+    pictures.save(
+        job,
+        artifacts,
+        "confusionMatrixPlot",
+        "confusion_matrix.png",
+        lambda plots: plots.confusion_matrix(
+            metrics["confusionMatrix"],
+            labels,
+            f"{name}: confusion matrix (accuracy {metrics['accuracy']:.3f})",
+        ),
+    )
+    if outputs.probabilities is not None or outputs.decision is not None:
+        pictures.save(
+            job,
+            artifacts,
+            "rocCurve",
+            "roc_curve.png",
+            lambda plots: plots.roc(truth, outputs, f"{name}: ROC curve"),
+        )

@@ -1,0 +1,88 @@
+"""Runs a trained model on new rows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ml_runner import errors, files, models, report
+from ml_runner.frameworks.base import REGRESSION
+from ml_runner.training import inference
+
+if TYPE_CHECKING:
+    from ml_runner.job import Job
+
+_SAMPLES = 5
+
+
+def run(job: Job) -> dict[str, Any]:
+    """Predicts every row of ``inputData``.
+
+    Returns:
+        The report's body: framework, metadata, predictions, artifacts.
+
+    Raises:
+        ExecutorError: of the type that the contract names for what went wrong.
+    """
+    job.phase("loading")
+    loaded = models.load(job)
+    model = loaded.model
+    wanted = job.config.get("outputFormat")
+    if wanted is None and model.task != REGRESSION:
+        wanted = job.option("outputFormat", "classes")
+    _refuse_format(wanted, loaded)
+    data = inference.rows_for(job, loaded, "inputData", with_target=False)
+
+    job.phase("predicting")
+    outputs, seconds, batch = inference.predict(job, loaded, data.X, probabilities=True)
+    rows = len(data.X)
+
+    job.phase("saving")
+    directory = job.output_dir
+    with_scores = wanted == "probabilities"
+
+    def records(stop: int | None = None) -> Any:
+        return inference.records(outputs, model.classes, probabilities=with_scores, stop=stop)
+
+    as_csv = directory / "predictions.csv"
+    as_json = directory / "predictions.json"
+    durable = not job.light
+    files.write_atomic(as_csv, inference.to_csv(records(), model.classes).encode(), durable=durable)
+    files.write_atomic(as_json, inference.to_json(records()).encode(), durable=durable)
+    return {
+        "framework": loaded.adapter.name,
+        "metadata": {
+            "algorithm": model.algorithm,
+            "samplesProcessed": rows,
+            "batchSize": batch,
+            "inferenceTime": report.duration_words(seconds),
+            "inferenceSeconds": round(seconds, 6),
+            "avgInferenceTimePerSample": report.duration_words(seconds / rows),
+        },
+        "predictions": {
+            "format": wanted or "values",
+            "shape": [rows, len(model.classes or ())] if with_scores else [rows],
+            **({"classes": model.classes} if with_scores else {}),
+            "outputFile": job.show(as_csv),
+            "samplePredictions": list(records(_SAMPLES)),
+        },
+        "artifacts": {"predictionsCSV": job.show(as_csv), "predictionsJSON": job.show(as_json)},
+        "packages": loaded.adapter.versions(),
+    }
+
+
+def _refuse_format(wanted: str | None, loaded: models.Loaded) -> None:
+    model = loaded.model
+    if wanted is None:
+        return
+    if model.task == REGRESSION:
+        raise errors.InvalidConfiguration(
+            f"outputFormat is '{wanted}', and {model.algorithm} predicts numbers",
+            solution="Leave outputFormat out.",
+            metadata={"key": "config.outputFormat", "sent": wanted},
+        )
+    if wanted == "probabilities" and not model.has_probabilities:
+        raise errors.InvalidConfiguration(
+            f"{model.algorithm} gives no probabilities with the parameters of its training",
+            solution="Send outputFormat: classes, or train a model that gives them.",
+            metadata={"key": "config.outputFormat", "sent": wanted, "allowed": ["classes"]},
+        )

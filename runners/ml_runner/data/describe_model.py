@@ -1,0 +1,108 @@
+"""What ``describe`` says of a model: its descriptor, without loading it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ml_runner import errors, frameworks, models
+from ml_runner.data.bounded import LIMIT_BYTES
+from ml_runner.data.profile import clip
+from ml_runner.report import size_words
+from ml_runner.training import run_directory
+
+_HEAD_BYTES = 4096
+_LISTS = ("features", "classes", "parameters", "versions")
+
+
+def find(path: Path) -> Path | None:
+    """The described model that a path means, if any: the file itself, or a run's directory."""
+    if path.is_dir():
+        path = run_directory.model_in(path) or path
+    return path if models.descriptor_path(path).is_file() and path.is_file() else None
+
+
+def recognised(path: Path) -> bool:
+    """Whether some framework takes the file for a model of its, by its first bytes and its name."""
+    return _adapter(path) is not None
+
+
+def describe(path: Path, sent: str) -> dict[str, Any]:
+    """What is known of a model without running anything of it, within 2 KB of JSON.
+
+    Args:
+        path: absolute path of the model's file.
+        sent: the caller's form of the path.
+
+    Returns:
+        ``path``, ``kind`` (``"model"``), ``framework``, ``modelSize``, ``modelSizeBytes``,
+        ``described`` (its descriptor is there, signed by this machine and of this very file) and
+        ``warnings``; where described, also ``algorithm``, ``task``, ``target``, ``classes``,
+        ``features`` (name → type), ``parameters``, ``versions``, ``created``; else whether loading
+        it needs ``allowPickle``. ``truncated`` names lists that were cut.
+
+    Raises:
+        ModelLoadingError: the file cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise errors.ModelLoadingError(
+            f"'{path}' cannot be read: {error.strerror}",
+            solution="Name the model's file, and make it readable.",
+            metadata={"path": str(path)},
+        ) from error
+    descriptor, warnings = models.read_descriptor(path, data)
+    answer: dict[str, Any] = {"path": clip(sent, 300), "kind": "model"}
+    if descriptor is not None:
+        schema = descriptor["schema"]
+        answer |= {key: descriptor[key] for key in ("framework", "algorithm", "task")}
+        answer["target"] = schema["target"]
+        answer["classes"] = descriptor["classes"]
+        answer["features"] = {
+            name: "category" if name in schema["categorical"] else schema["dtypes"].get(name)
+            for name in schema["features"]
+        }
+        answer["parameters"] = descriptor["parameters"]
+        answer["versions"] = descriptor["versions"]
+        answer["created"] = descriptor["created"]
+    else:
+        adapter = _adapter(path)
+        answer["framework"] = None if adapter is None else adapter.name
+        answer["needsAllowPickle"] = adapter is not None and not adapter.is_safe(path)
+    answer["described"] = descriptor is not None
+    answer["modelSize"], answer["modelSizeBytes"] = size_words(len(data)), len(data)
+    answer["warnings"] = [clip(text, 300) for text in warnings]
+    return _fit({key: value for key, value in answer.items() if value is not None})
+
+
+def _adapter(path: Path) -> Any:
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError:
+        return None
+    return next((a for a in frameworks.all_adapters() if a.recognises(path, head)), None)
+
+
+def _fit(answer: dict[str, Any]) -> dict[str, Any]:
+    """Cuts the longest list by half until the answer fits."""
+    lengths = {key: len(answer[key]) for key in _LISTS if key in answer}
+    while _size(answer) > LIMIT_BYTES:
+        key = max((k for k in lengths if answer[k]), key=lambda k: _size(answer[k]), default=None)
+        if key is None:
+            break
+        kept = len(answer[key]) // 2
+        value = answer[key]
+        answer[key] = dict(list(value.items())[:kept]) if isinstance(value, dict) else value[:kept]
+        answer["truncated"] = [
+            f"{k}: {len(answer[k])} of {length}"
+            for k, length in lengths.items()
+            if len(answer[k]) < length
+        ]
+    return answer
+
+
+def _size(value: Any) -> int:
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())

@@ -1,0 +1,158 @@
+"""Bringing rows before a loaded model, and writing down what it said of them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ml_runner.data import Schema, TableData, align
+from ml_runner.training import tables
+from ml_runner.training.metrics import Outputs
+
+if TYPE_CHECKING:
+    from ml_runner.job import Job
+    from ml_runner.models import Loaded
+
+_CHUNK = 20_000
+
+
+def rows_for(job: Job, loaded: Loaded, key: str, *, with_target: bool) -> TableData:
+    """The table at ``config[key]`` in the form that the model was trained on.
+
+    Raises:
+        InvalidConfiguration: no target column, for a model that does not say which.
+        DataLoadingError: columns that the model needs are missing, or hold something else.
+    """
+    table = tables.read(job, key)
+    schema = loaded.schema or _schema_of(loaded, list(table.frame.columns), job)
+    if with_target:
+        schema = replace(
+            schema,
+            target=job.config.get("targetColumn") or schema.target,
+            weight=job.config.get("sampleWeightColumn"),
+            group=None,
+        )
+    return align(table, schema, with_target=with_target, warn=job.warn)
+
+
+def _schema_of(loaded: Loaded, columns: list[str], job: Job) -> Schema:
+    """What is known of a model that came without a description: the columns it names, or all."""
+    target = job.config.get("targetColumn")
+    features = loaded.adapter.columns(loaded.model)
+    if features is None:
+        features = [name for name in columns if name != target]
+        job.warn(f"'{loaded.path}' does not name its columns: they were taken in the table's order")
+    return Schema(features=features, dtypes={}, target=target)
+
+
+def predict(job: Job, loaded: Loaded, X: Any, *, probabilities: bool) -> tuple[Outputs, float, int]:
+    """(what the model says of all rows, seconds that it took, rows in a batch)."""
+    size = job.config.get("batchSize") or len(X)
+    parts = []
+    seconds = 0.0
+    for start in range(0, len(X), size):
+        batch = X if size >= len(X) else X.iloc[start : start + size]
+        before = time.perf_counter()
+        parts.append(loaded.model.outputs(batch, probabilities=probabilities))
+        seconds += time.perf_counter() - before
+        if len(X) > size:
+            job.progress("row", min(start + size, len(X)), len(X))
+            job.check()
+    if len(parts) == 1:
+        return parts[0], seconds, size
+    return (
+        Outputs(
+            np.concatenate([part.predictions for part in parts]),
+            _joined([part.probabilities for part in parts]),
+            _joined([part.decision for part in parts]),
+        ),
+        seconds,
+        size,
+    )
+
+
+def _joined(parts: list[np.ndarray | None]) -> np.ndarray | None:
+    there = [part for part in parts if part is not None]
+    return np.concatenate(there) if there else None
+
+
+def confidences(outputs: Outputs, classes: list[Any]) -> np.ndarray | None:
+    """(n,) the probability that the model gives to the label that it predicts."""
+    if outputs.probabilities is None:
+        return None
+    # Nearly always the largest one; some classifiers calibrate probabilities apart from labels.
+    index = {label: position for position, label in enumerate(classes)}
+    chosen = [index[label] for label in outputs.predictions.tolist()]
+    return outputs.probabilities[np.arange(len(chosen)), chosen]
+
+
+def records(
+    outputs: Outputs, classes: list[Any] | None, *, probabilities: bool, stop: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """A JSON object a row: ``sample_id`` (from 0), ``predicted_class`` or ``predicted_value``, …"""
+    stop = len(outputs.predictions) if stop is None else min(stop, len(outputs.predictions))
+    for start in range(0, stop, _CHUNK):
+        part = slice(start, min(start + _CHUNK, stop))
+        labels = outputs.predictions[part].tolist()
+        if classes is None:
+            for row, value in enumerate(labels, start):
+                yield {"sample_id": row, "predicted_value": value}
+            continue
+        scores = None if outputs.probabilities is None else outputs.probabilities[part]
+        sure = (
+            None
+            if scores is None
+            else confidences(Outputs(outputs.predictions[part], scores), classes)
+        )
+        sure_values = None if sure is None else sure.tolist()
+        score_values = None if scores is None or not probabilities else scores.tolist()
+        for position, label in enumerate(labels):
+            record = {"sample_id": start + position, "predicted_class": label}
+            if sure_values is not None:
+                record["confidence"] = sure_values[position]
+            if score_values is not None:
+                record["probabilities"] = score_values[position]
+            yield record
+
+
+def to_json(rows: Iterator[dict[str, Any]]) -> str:
+    """A JSON array, an object a line."""
+    return "[\n" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n]\n"
+
+
+def to_csv(
+    rows: Iterator[dict[str, Any]], classes: list[Any] | None, target: np.ndarray | None = None
+) -> str:
+    """The same rows as CSV: probabilities spread over ``probability_<label>``; the truth beside it.
+
+    Args:
+        rows: as ``records`` gives them.
+        classes: labels, for the header; None for numbers.
+        target: (n,) true values, for a column ``true_class`` or ``true_value``.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    truth = None if target is None else target.tolist()
+    kind = "value" if classes is None else "class"
+    header: list[str] | None = None
+    for row in rows:
+        scores = row.pop("probabilities", None)
+        cells = list(row.values())
+        if truth is not None:
+            cells.insert(1, truth[row["sample_id"]])
+        if header is None:
+            header = list(row)
+            if truth is not None:
+                header.insert(1, f"true_{kind}")
+            if scores is not None:
+                header += [f"probability_{label}" for label in classes or ()]
+            writer.writerow(header)
+        writer.writerow(cells if scores is None else [*cells, *scores])
+    return text.getvalue()

@@ -1,0 +1,85 @@
+import { availableParallelism } from "node:os";
+import { describe, expect, test } from "vitest";
+import { readConfig, UsageError } from "../src/config.js";
+
+const read = (argv: string[], environment: Record<string, string> = {}, cwd = "/work/dir") =>
+  readConfig(argv, { HOME: "/home/u", ...environment }, cwd);
+
+describe("commands", () => {
+  test.each([
+    [[], { name: "serve" }],
+    [["serve", "--root", "a"], { name: "serve" }],
+    [["--root", "a"], { name: "serve" }],
+    [["run", "-"], { name: "run", request: "-" }],
+    [["jobs"], { name: "jobs", jobs: { verb: "list", limit: 20, json: false } }],
+    [
+      ["jobs", "list", "-n", "3", "--json"],
+      { name: "jobs", jobs: { verb: "list", limit: 3, json: true } },
+    ],
+    [["jobs", "show", "abc"], { name: "jobs", jobs: { verb: "show", id: "abc", json: false } }],
+    [
+      ["jobs", "logs", "abc", "--stderr", "--tail", "2"],
+      {
+        name: "jobs",
+        jobs: { verb: "logs", id: "abc", json: false, which: "stderr", tailBytes: 2048 },
+      },
+    ],
+    [["doctor", "--json"], { name: "doctor", json: true }],
+    [["demo"], { name: "demo" }],
+    [["--help"], { name: "help", of: null }],
+    [["run", "--help"], { name: "help", of: "run" }],
+    [["jobs", "--version"], { name: "version" }],
+  ])("%j", (argv, command) => {
+    expect(read(argv).command).toEqual(command);
+  });
+
+  test("setup names frameworks with commas between", () => {
+    const { command } = read(["setup", "--frameworks", "sklearn, xgboost"]);
+    expect(command).toMatchObject({ name: "setup", frameworks: ["sklearn", "xgboost"] });
+  });
+
+  test.each([
+    [["rnu"], /unknown command 'rnu'/],
+    [["run"], /name a request file/],
+    [["run", "a", "b"], /'b' is one argument too many/],
+    [["--frobnicate"], /--frobnicate/],
+    [["doctor", "--root", "a"], /--root/],
+    [["--wait", "51"], /--wait is '51'/],
+    [["--slots", "0"], /--slots is '0'/],
+    [["--slots", "1.5"], /--slots is '1.5'/],
+    [["--log-level", "loud"], /--log-level is 'loud'/],
+    [["jobs", "stop", "x"], /'stop' is none of/],
+    [["jobs", "show"], /name a job/],
+    [["jobs", "show", "x", "--tail", "3"], /--tail does not belong/],
+    [["setup", "--frameworks", ","], /names no framework/],
+  ])("%j is refused", (argv, words) => {
+    expect(() => read(argv)).toThrow(UsageError);
+    expect(() => read(argv)).toThrow(words);
+  });
+});
+
+describe("settings", () => {
+  test("directories follow XDG, and the variables of ours before it", () => {
+    const { config } = read([], { XDG_DATA_HOME: "/data", ML_EXECUTOR_CACHE: "~/cache" });
+    expect(config.cache).toBe("/home/u/cache");
+    if (process.platform === "linux") expect(config.home).toBe("/data/ml-executor");
+    expect(read([], { ML_EXECUTOR_HOME: "state" }).config.home).toBe("/work/dir/state");
+  });
+
+  test("slots and threads share the cores", () => {
+    const cores = availableParallelism();
+    expect(read([]).config.slots).toBe(Math.max(1, Math.min(4, Math.floor(cores / 4))));
+    expect(read(["--slots", "1"]).config.threads).toBe(cores);
+    expect(read(["--slots", "1000"]).config.threads).toBe(1);
+  });
+
+  test("the start method is checked", () => {
+    expect(read([], { ML_EXECUTOR_START_METHOD: "spawn" }).config.startMethod).toBe("spawn");
+    expect(() => read([], { ML_EXECUTOR_START_METHOD: "forkserver" })).toThrow(/fork or spawn/);
+  });
+
+  test("roots become absolute", () => {
+    const { config } = read(["--root", "a", "--root", "~/b"]);
+    expect(config.roots).toEqual(["/work/dir/a", "/home/u/b"]);
+  });
+});
