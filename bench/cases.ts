@@ -15,10 +15,20 @@ export interface Setting {
 
 export type Case = (setting: Setting) => Promise<Row[]>;
 
-const binary = ({ root }: Setting, ...args: string[]) => [process.execPath, join(root, "dist/ml-executor.js"), "serve", ...args];
+const binary = ({ root }: Setting, ...args: string[]) => [
+  process.execPath,
+  join(root, "dist/ml-executor.js"),
+  "serve",
+  ...args,
+];
 const forest = (dataPath: string, trees: number) => ({
   framework: "sklearn",
-  config: { algorithm: "RandomForestClassifier", dataPath, targetColumn: "target", hyperparameters: { n_estimators: trees } },
+  config: {
+    algorithm: "RandomForestClassifier",
+    dataPath,
+    targetColumn: "target",
+    hyperparameters: { n_estimators: trees },
+  },
 });
 
 /** From spawn to the answer to `initialize`, with nothing else running. */
@@ -26,7 +36,11 @@ async function startOnce(command: string[], env: NodeJS.ProcessEnv): Promise<num
   const [file = "", ...args] = command;
   const start = performance.now();
   const child = spawn(file, args, { stdio: ["pipe", "pipe", "ignore"], env });
-  const params = { protocolVersion: "2025-11-25", capabilities: {}, clientInfo: { name: "bench", version: "1" } };
+  const params = {
+    protocolVersion: "2025-11-25",
+    capabilities: {},
+    clientInfo: { name: "bench", version: "1" },
+  };
   child.stdin.write(`${JSON.stringify({ jsonrpc: "2.0", id: 1, method: "initialize", params })}\n`);
   await new Promise((resolve) => child.stdout.once("data", resolve));
   const taken = performance.now() - start;
@@ -36,7 +50,11 @@ async function startOnce(command: string[], env: NodeJS.ProcessEnv): Promise<num
 }
 
 export const start: Case = async (setting) => {
-  const env = { ...process.env, ML_EXECUTOR_HOME: join(setting.data, "bench-state"), ML_EXECUTOR_PYTHON: setting.python };
+  const env = {
+    ...process.env,
+    ML_EXECUTOR_HOME: join(setting.data, "bench-state"),
+    ML_EXECUTOR_PYTHON: setting.python,
+  };
   const ours: number[] = [];
   const bare: number[] = [];
   for (let i = 0; i < 11; i++) {
@@ -44,17 +62,31 @@ export const start: Case = async (setting) => {
     ours.push(await startOnce(binary(setting), env));
   }
   const ratio = median(ours) / median(bare);
-  return [{ claim: "spawn to answered `initialize`", measured: `${ms(median(ours))} (${times(ratio)})`, against: `bare \`node -e 0\`: ${ms(median(bare))}`, aim: "under 2.5 ×", holds: ratio < 2.5 }];
+  return [
+    {
+      claim: "spawn to answered `initialize`",
+      measured: `${ms(median(ours))} (${times(ratio)})`,
+      against: `bare \`node -e 0\`: ${ms(median(bare))}`,
+      aim: "under 2.5 ×",
+      holds: ratio < 2.5,
+    },
+  ];
 };
 
 export const predict: Case = async (setting) => {
   const session = await Session.start(binary(setting), setting.python);
-  const echo = await Session.start([process.execPath, join(setting.root, "bench/plain/echo-server.mjs")], setting.python);
+  const echo = await Session.start(
+    [process.execPath, join(setting.root, "bench/plain/echo-server.mjs")],
+    setting.python,
+  );
   try {
     const table = join(setting.data, "digits.test.csv");
     const row = join(session.directory, "row.csv");
     writeFileSync(row, readFileSync(table, "utf8").split("\n").slice(0, 2).join("\n"));
-    const trained = await session.report("train", { ...forest(join(setting.data, "digits.train.csv"), 50), outputDir: "model" });
+    const trained = await session.report("train", {
+      ...forest(join(setting.data, "digits.train.csv"), 50),
+      outputDir: "model",
+    });
     const modelPath = trained.artifacts.model as string;
     const call = { framework: "sklearn", config: { modelPath, inputData: row } };
     for (let i = 0; i < 20; i++) await session.report("predict", call);
@@ -65,10 +97,18 @@ export const predict: Case = async (setting) => {
       echoes.push(await timed(() => echo.call("echo", call)));
     }
     const script = join(setting.root, "bench/plain/predict.py");
-    const bare = Number(await run(setting.python, [script, join(session.directory, modelPath), row, "target"]));
+    const bare = Number(
+      await run(setting.python, [script, join(session.directory, modelPath), row, "target"]),
+    );
     const overhead = median(ours) - bare;
     return [
-      { claim: "one-row warm `predict` over stdio, beyond `model.predict`", measured: `p50 ${ms(overhead)}, p99 ${ms(quantile(ours, 0.99) - bare)} (whole call p50 ${ms(median(ours))})`, against: `in-process \`model.predict\`: ${ms(bare)}; the SDK's own echo call: ${ms(median(echoes))}`, aim: "p50 under 5 ms", holds: overhead < 5 },
+      {
+        claim: "one-row warm `predict` over stdio, beyond `model.predict`",
+        measured: `p50 ${ms(overhead)}, p99 ${ms(quantile(ours, 0.99) - bare)} (whole call p50 ${ms(median(ours))})`,
+        against: `in-process \`model.predict\`: ${ms(bare)}; the SDK's own echo call: ${ms(median(echoes))}`,
+        aim: "p50 under 5 ms",
+        holds: overhead < 5,
+      },
     ];
   } finally {
     await session.close();
@@ -84,15 +124,29 @@ export const train: Case = async (setting) => {
     const out = join(session.directory, "plain.pkl");
     await session.report("train", forest(table, 50));
     const ours: number[] = [];
-    for (let i = 0; i < 15; i++) ours.push(await timed(() => session.report("train", forest(table, 50))));
+    for (let i = 0; i < 15; i++)
+      ours.push(await timed(() => session.report("train", forest(table, 50))));
     const fit = Number(await run(setting.python, [script, table, out, "15"]));
     const whole: number[] = [];
-    for (let i = 0; i < 5; i++) whole.push(await timed(() => run(setting.python, [script, table, out])));
+    for (let i = 0; i < 5; i++)
+      whole.push(await timed(() => run(setting.python, [script, table, out])));
     const beyond = median(ours) - fit;
     const ratio = median(ours) / median(whole);
     return [
-      { claim: "second `train` of a small forest (569 rows, 50 trees), beyond the fit", measured: `${ms(beyond)} (whole call ${ms(median(ours))})`, against: `in-process fit: ${ms(fit)}`, aim: "at most 60 ms", holds: beyond <= 60 },
-      { claim: "the same against the plain script as a process", measured: times(ratio), against: `\`python fit.py\`: ${ms(median(whole))}`, aim: "under a third", holds: ratio < 1 / 3 },
+      {
+        claim: "second `train` of a small forest (569 rows, 50 trees), beyond the fit",
+        measured: `${ms(beyond)} (whole call ${ms(median(ours))})`,
+        against: `in-process fit: ${ms(fit)}`,
+        aim: "at most 60 ms",
+        holds: beyond <= 60,
+      },
+      {
+        claim: "the same against the plain script as a process",
+        measured: times(ratio),
+        against: `\`python fit.py\`: ${ms(median(whole))}`,
+        aim: "under a third",
+        holds: ratio < 1 / 3,
+      },
     ];
   } finally {
     await session.close();
@@ -108,11 +162,22 @@ export const parallel: Case = async (setting) => {
       await session.report("train", call);
       await session.report("train", call);
     });
-    const both = await timed(() => Promise.all([session.report("train", call), session.report("train", call)]));
+    const both = await timed(() =>
+      Promise.all([session.report("train", call), session.report("train", call)]),
+    );
     const spans = spansOf(session).slice(-2);
-    const overlap = Math.min(...spans.map(([, end]) => end)) - Math.max(...spans.map(([begin]) => begin));
+    const overlap =
+      Math.min(...spans.map(([, end]) => end)) - Math.max(...spans.map(([begin]) => begin));
     const ratio = both / one;
-    return [{ claim: "two trainings at once with `--slots 2`", measured: `${ms(both)} (${times(ratio)}), run intervals overlapping by ${ms(overlap * 1000)}`, against: `one after the other: ${ms(one)}`, aim: "no slower", holds: ratio <= 1.02 && overlap > 0 }];
+    return [
+      {
+        claim: "two trainings at once with `--slots 2`",
+        measured: `${ms(both)} (${times(ratio)}), run intervals overlapping by ${ms(overlap * 1000)}`,
+        against: `one after the other: ${ms(one)}`,
+        aim: "no slower",
+        holds: ratio <= 1.02 && overlap > 0,
+      },
+    ];
   } finally {
     await session.close();
   }
@@ -122,8 +187,16 @@ export const parallel: Case = async (setting) => {
 function spansOf(session: Session): [number, number][] {
   const jobs = join(session.directory, "state/jobs");
   return readdirSync(jobs)
-    .map((id) => readFileSync(join(jobs, id, "events.ndjson"), "utf8").trim().split("\n").map((line) => JSON.parse(line)))
-    .map((events): [number, number] => [events.find(({ type }) => type === "started").time, events.at(-1).time])
+    .map((id) =>
+      readFileSync(join(jobs, id, "events.ndjson"), "utf8")
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line)),
+    )
+    .map((events): [number, number] => [
+      events.find(({ type }) => type === "started").time,
+      events.at(-1).time,
+    ])
     .sort((a, b) => a[0] - b[0]);
 }
 
@@ -131,18 +204,48 @@ export const eta: Case = async (setting) => {
   const session = await Session.start(binary(setting), setting.python);
   try {
     const rows: Row[] = [];
-    const boosting = { framework: "xgboost", config: { algorithm: "XGBClassifier", dataPath: join(setting.data, "digits.csv"), targetColumn: "target", validationSplit: 0.2, numRounds: 800, hyperparameters: { max_depth: 4, learning_rate: 0.02 } } };
-    for (const [name, call] of [["forest", forest(join(setting.data, "digits.csv"), 4000)], ["XGBoost", boosting]] as const) {
-      const before = new Set(readdirSync(join(session.directory, "state/jobs"), { withFileTypes: false }).concat());
+    const boosting = {
+      framework: "xgboost",
+      config: {
+        algorithm: "XGBClassifier",
+        dataPath: join(setting.data, "digits.csv"),
+        targetColumn: "target",
+        validationSplit: 0.2,
+        numRounds: 800,
+        hyperparameters: { max_depth: 4, learning_rate: 0.02 },
+      },
+    };
+    for (const [name, call] of [
+      ["forest", forest(join(setting.data, "digits.csv"), 4000)],
+      ["XGBoost", boosting],
+    ] as const) {
+      const before = new Set(
+        readdirSync(join(session.directory, "state/jobs"), { withFileTypes: false }).concat(),
+      );
       await session.report("train", { ...call, waitSeconds: 50 });
-      const id = readdirSync(join(session.directory, "state/jobs")).find((one) => !before.has(one)) ?? "";
-      const events = readFileSync(join(session.directory, "state/jobs", id, "events.ndjson"), "utf8").trim().split("\n").map((line) => JSON.parse(line));
-      const steps = events.filter((event) => event.type === "progress" && event.etaSeconds !== null);
+      const id =
+        readdirSync(join(session.directory, "state/jobs")).find((one) => !before.has(one)) ?? "";
+      const events = readFileSync(
+        join(session.directory, "state/jobs", id, "events.ndjson"),
+        "utf8",
+      )
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line));
+      const steps = events.filter(
+        (event) => event.type === "progress" && event.etaSeconds !== null,
+      );
       const last = steps.at(-1);
       const third = steps.find((step) => step.done >= step.total / 3);
       const actual = last.time - third.time;
       const error = third.etaSeconds / actual - 1;
-      rows.push({ claim: `time remaining announced at a third of a training (${name})`, measured: `${third.etaSeconds.toFixed(1)} s (${(error * 100).toFixed(0)} %)`, against: `${actual.toFixed(1)} s that it took`, aim: "within 30 %", holds: Math.abs(error) <= 0.3 });
+      rows.push({
+        claim: `time remaining announced at a third of a training (${name})`,
+        measured: `${third.etaSeconds.toFixed(1)} s (${(error * 100).toFixed(0)} %)`,
+        against: `${actual.toFixed(1)} s that it took`,
+        aim: "within 30 %",
+        holds: Math.abs(error) <= 0.3,
+      });
     }
     return rows;
   } finally {
@@ -156,18 +259,53 @@ export const memory: Case = async (setting) => {
     await new Promise((resolve) => setTimeout(resolve, 4000)); // until the warm-up is over
     const idle = tree(session.transport.pid ?? 0);
     const node = pss(session.transport.pid ?? 0);
-    const { job } = await session.call("train", { ...forest(join(setting.data, "digits.csv"), 100_000), waitSeconds: 3 });
-    const started = readFileSync(join(session.directory, "state/jobs", job.id, "events.ndjson"), "utf8").split("\n").map((line) => JSON.parse(line || "{}")).find(({ type }) => type === "started");
+    const { job } = await session.call("train", {
+      ...forest(join(setting.data, "digits.csv"), 100_000),
+      waitSeconds: 3,
+    });
+    const started = readFileSync(
+      join(session.directory, "state/jobs", job.id, "events.ndjson"),
+      "utf8",
+    )
+      .split("\n")
+      .map((line) => JSON.parse(line || "{}"))
+      .find(({ type }) => type === "started");
     const supervisor = pss(started.supervisorPid, "Private_Dirty");
-    const zygotes = tree(session.transport.pid ?? 0).filter((pid) => !idle.includes(pid) || pid !== session.transport.pid);
+    const zygotes = tree(session.transport.pid ?? 0).filter(
+      (pid) => !idle.includes(pid) || pid !== session.transport.pid,
+    );
     await session.call("job-cancel", { jobId: job.id });
     const zygote = Math.max(...zygotes.filter((pid) => idle.includes(pid)).map((pid) => pss(pid)));
     const mb = (kb: number) => `${(kb / 1024).toFixed(1)} MB`;
     return [
-      { claim: "memory (PSS) of the idle server's Node process", measured: mb(node), against: "", aim: "under 120 MB", holds: node < 120 * 1024 },
-      { claim: "memory (PSS) of the idle server with all its processes", measured: mb(idle.reduce((sum, pid) => sum + pss(pid), 0)), against: `${idle.length} processes`, aim: "", holds: null },
-      { claim: "memory (PSS) of a zygote (scikit-learn)", measured: mb(zygote), against: "", aim: "", holds: null },
-      { claim: "private memory of a supervisor", measured: mb(supervisor), against: "", aim: "", holds: null },
+      {
+        claim: "memory (PSS) of the idle server's Node process",
+        measured: mb(node),
+        against: "",
+        aim: "under 120 MB",
+        holds: node < 120 * 1024,
+      },
+      {
+        claim: "memory (PSS) of the idle server with all its processes",
+        measured: mb(idle.reduce((sum, pid) => sum + pss(pid), 0)),
+        against: `${idle.length} processes`,
+        aim: "",
+        holds: null,
+      },
+      {
+        claim: "memory (PSS) of a zygote (scikit-learn)",
+        measured: mb(zygote),
+        against: "",
+        aim: "",
+        holds: null,
+      },
+      {
+        claim: "private memory of a supervisor",
+        measured: mb(supervisor),
+        against: "",
+        aim: "",
+        holds: null,
+      },
     ];
   } finally {
     await session.close();
@@ -176,15 +314,27 @@ export const memory: Case = async (setting) => {
 
 /** A process and all its descendants. */
 function tree(root: number): number[] {
-  const parents = readdirSync("/proc").filter((name) => /^\d+$/.test(name)).flatMap((name): [number, number][] => {
-    try {
-      return [[Number(name), Number(readFileSync(`/proc/${name}/stat`, "utf8").replace(/^.*\) /s, "").split(" ")[1])]];
-    } catch {
-      return [];
-    }
-  });
+  const parents = readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((name): [number, number][] => {
+      try {
+        return [
+          [
+            Number(name),
+            Number(
+              readFileSync(`/proc/${name}/stat`, "utf8")
+                .replace(/^.*\) /s, "")
+                .split(" ")[1],
+            ),
+          ],
+        ];
+      } catch {
+        return [];
+      }
+    });
   const found = [root];
-  for (const pid of found) found.push(...parents.filter(([, parent]) => parent === pid).map(([child]) => child));
+  for (const pid of found)
+    found.push(...parents.filter(([, parent]) => parent === pid).map(([child]) => child));
   return found;
 }
 
@@ -200,7 +350,15 @@ export const toolList: Case = async (setting) => {
     const { tools } = await session.client.listTools();
     const text = JSON.stringify(tools);
     const tokens = encode(text).length;
-    return [{ claim: `\`tools/list\` of ${tools.length} tools`, measured: `${tokens} tokens (o200k), ${Buffer.byteLength(text)} bytes`, against: "", aim: "all 21 tools within 5,500 tokens", holds: tokens <= 5500 }];
+    return [
+      {
+        claim: `\`tools/list\` of ${tools.length} tools`,
+        measured: `${tokens} tokens (o200k), ${Buffer.byteLength(text)} bytes`,
+        against: "",
+        aim: "all 21 tools within 5,500 tokens",
+        holds: tokens <= 5500,
+      },
+    ];
   } finally {
     await session.close();
   }

@@ -1,6 +1,6 @@
 /** `npm run bench`: every speed claim as a ratio within this run; writes `docs/benchmarks.md`. */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { availableParallelism, cpus, totalmem, tmpdir } from "node:os";
+import { availableParallelism, cpus, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import * as cases from "./cases.js";
@@ -8,7 +8,8 @@ import { type Row, run } from "./measure.js";
 
 const root = fileURLToPath(new URL("../", import.meta.url));
 const python = process.env.ML_EXECUTOR_TEST_PYTHON;
-if (!python) throw new Error("ML_EXECUTOR_TEST_PYTHON is not set: start the benchmarks with `npm run bench`");
+if (!python)
+  throw new Error("ML_EXECUTOR_TEST_PYTHON is not set: start the benchmarks with `npm run bench`");
 const wanted = process.argv.slice(2);
 const data = mkdtempSync(join(tmpdir(), "mlx-bench-data-"));
 
@@ -23,7 +24,10 @@ try {
   const table = [
     "| claim | measured | against | aim | |",
     "| --- | --- | --- | --- | --- |",
-    ...rows.map(({ claim, measured, against, aim, holds }) => `| ${claim} | ${measured} | ${against} | ${aim} | ${holds === null ? "" : holds ? "holds" : "**misses**"} |`),
+    ...rows.map(
+      ({ claim, measured, against, aim, holds }) =>
+        `| ${claim} | ${measured} | ${against} | ${aim} | ${holds === null ? "" : holds ? "holds" : "**misses**"} |`,
+    ),
   ].join("\n");
   console.log(table);
   if (wanted.length === 0) writeFileSync(join(root, "docs/benchmarks.md"), await page(table));
@@ -32,7 +36,10 @@ try {
 }
 
 async function page(table: string): Promise<string> {
-  const versions = await run(python as string, ["-c", "import sys, sklearn, xgboost, lightgbm; print(f'Python {sys.version.split()[0]}, scikit-learn {sklearn.__version__}, XGBoost {xgboost.__version__}, LightGBM {lightgbm.__version__}')"]);
+  const versions = await run(python as string, [
+    "-c",
+    "import sys, sklearn, xgboost, lightgbm; print(f'Python {sys.version.split()[0]}, scikit-learn {sklearn.__version__}, XGBoost {xgboost.__version__}, LightGBM {lightgbm.__version__}')",
+  ]);
   const memory = `${Math.round(totalmem() / 2 ** 30)} GiB`;
   const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
   return `# Benchmarks

@@ -30,8 +30,15 @@ export async function timed(work: () => Promise<unknown>): Promise<number> {
 }
 
 /** Runs a program to its end and returns what it printed. */
-export async function run(command: string, args: string[], env?: NodeJS.ProcessEnv): Promise<string> {
-  const child = spawn(command, args, { stdio: ["ignore", "pipe", "inherit"], env: env ?? process.env });
+export async function run(
+  command: string,
+  args: string[],
+  env?: NodeJS.ProcessEnv,
+): Promise<string> {
+  const child = spawn(command, args, {
+    stdio: ["ignore", "pipe", "inherit"],
+    env: env ?? process.env,
+  });
   let output = "";
   child.stdout.on("data", (chunk) => {
     output += chunk;
@@ -41,5 +48,6 @@ export async function run(command: string, args: string[], env?: NodeJS.ProcessE
   return output;
 }
 
-export const ms = (value: number): string => `${value < 10 ? value.toFixed(2) : value.toFixed(0)} ms`;
+export const ms = (value: number): string =>
+  `${value < 10 ? value.toFixed(2) : value.toFixed(0)} ms`;
 export const times = (value: number): string => `${value.toFixed(2)} ×`;

@@ -22,7 +22,12 @@ export class Session {
       command: file,
       args,
       cwd: directory,
-      env: { PATH: process.env.PATH ?? "", HOME: directory, ML_EXECUTOR_HOME: join(directory, "state"), ML_EXECUTOR_PYTHON: python },
+      env: {
+        PATH: process.env.PATH ?? "",
+        HOME: directory,
+        ML_EXECUTOR_HOME: join(directory, "state"),
+        ML_EXECUTOR_PYTHON: python,
+      },
       stderr: "ignore",
     });
     const client = new Client({ name: "bench", version: "1" });
@@ -33,7 +38,8 @@ export class Session {
   /** Calls a tool and follows its job to the end. */
   async report(name: string, args: Json): Promise<Json> {
     let content = await this.call(name, args);
-    while (content.job?.next) content = await this.call(content.job.next.tool, content.job.next.arguments);
+    while (content.job?.next)
+      content = await this.call(content.job.next.tool, content.job.next.arguments);
     if (content.error) throw new Error(JSON.stringify(content.error));
     return content.executionReport;
   }

@@ -8,6 +8,10 @@ import { ensureBuild, ensurePackages, ensurePython, main, root, since } from "./
 /** Files that `npm run gen` writes. */
 const GENERATED = ["tools.manifest.json", "docs/tools.md", "README.md"];
 
+/** Folders with Python code, seen from runners/, whose settings hold for all of them. */
+const PYTHON = [".", "../scripts", "../examples", "../test"];
+const SETTINGS = ["--config", "pyproject.toml"];
+
 await main(async () => {
   await ensurePackages();
   await ensureBuild();
@@ -22,10 +26,18 @@ await main(async () => {
     ["knip", () => output(tool("knip"), ["--no-progress"])],
     ["boundaries (TypeScript)", () => output(process.execPath, ["scripts/check-boundaries.mjs"])],
     ["boundaries (Python)", () => output(python, ["scripts/check_boundaries.py"])],
-    ["ruff check", () => output(python, ["-m", "ruff", "check", "--quiet", "."], runners)],
+    [
+      "ruff check",
+      () => output(python, ["-m", "ruff", "check", "--quiet", ...SETTINGS, ...PYTHON], runners),
+    ],
     [
       "ruff format",
-      () => output(python, ["-m", "ruff", "format", "--check", "--quiet", "."], runners),
+      () =>
+        output(
+          python,
+          ["-m", "ruff", "format", "--check", "--quiet", ...SETTINGS, ...PYTHON],
+          runners,
+        ),
     ],
     ["pyright", () => output(tool("pyright"), ["--pythonpath", python], runners)],
   ];

@@ -15,6 +15,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[1] / "runners" / "ml_runner"
 BEYOND_CORE = {"data", "training", "actions", "frameworks"}
+OF_THE_CORE = sys.stdlib_module_names | {"ml_runner", "__future__"}
 
 # The adapter (a module or folder of frameworks/) → words that only it may use.
 LIBRARIES: dict[str, tuple[str, ...]] = {
@@ -85,12 +86,14 @@ def problems_of(path: Path) -> Iterator[str]:
 
     for line, name in imports(tree):
         top = name.split(".")[0]
-        if area not in BEYOND_CORE and top not in sys.stdlib_module_names | {"ml_runner", "__future__"}:
+        if area not in BEYOND_CORE and top not in OF_THE_CORE:
             yield f"{where}:{line} imports {top}: the core imports the standard library alone"
         parts = name.split(".")
-        if area == "actions" and parts[:2] == ["ml_runner", "frameworks"] and len(parts) > 2:
-            if any(re.match(rf"{a}(_|$)", parts[2]) for a in LIBRARIES):
-                yield f"{where}:{line} imports the adapter {parts[2]}: an action names no framework"
+        adapters = parts[2:3] if parts[:2] == ["ml_runner", "frameworks"] else []
+        if area == "actions" and any(
+            re.match(rf"{a}(_|$)", x) for a in LIBRARIES for x in adapters
+        ):
+            yield f"{where}:{line} imports the adapter {parts[2]}: an action names no framework"
     for line, word in words(tree):
         owner = OWNER[word]
         if owner != family and owner not in BUILT_UPON.get(family or "", ()):

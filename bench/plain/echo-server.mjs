@@ -4,7 +4,9 @@ import { StdioServerTransport } from "@modelcontextprotocol/sdk/server/stdio.js"
 import { CallToolRequestSchema, ListToolsRequestSchema } from "@modelcontextprotocol/sdk/types.js";
 
 const server = new Server({ name: "echo", version: "1" }, { capabilities: { tools: {} } });
-server.setRequestHandler(ListToolsRequestSchema, () => ({ tools: [{ name: "echo", inputSchema: { type: "object" } }] }));
+server.setRequestHandler(ListToolsRequestSchema, () => ({
+  tools: [{ name: "echo", inputSchema: { type: "object" } }],
+}));
 server.setRequestHandler(CallToolRequestSchema, ({ params }) => ({
   content: [{ type: "text", text: JSON.stringify(params.arguments) }],
   structuredContent: params.arguments,

@@ -19,8 +19,8 @@ from typing import Any
 
 from ml_runner import errors, files, paths
 
-# Followers are woken at most this often by progress; what a fast loop reports in between is dropped,
-# except the first and the last of a unit. An event costs 1.5 µs to write and more to follow.
+# Followers are woken at most this often by progress; what a fast loop reports in between is
+# dropped, except the first and the last of a unit. An event costs 1.5 µs to write and more to follow.
 PROGRESS_INTERVAL_SECONDS = 0.2
 
 
@@ -239,7 +239,7 @@ class Job:
 class EventLog:
     """Appends events to ``events.ndjson``, each with its number and time.
 
-    Job and supervisor never write at the same time; each takes up the numbering where the file ends.
+    Job and supervisor never write at once; each takes up the numbering where the file ends.
     """
 
     def __init__(self, path: Path) -> None:

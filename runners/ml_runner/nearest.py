@@ -10,7 +10,7 @@ def nearest(sent: str, known: Iterable[str]) -> str | None:
     """The name among ``known`` that was most likely meant by ``sent``, or None where none is near.
 
     Case and punctuation do not count (``batch_size`` means ``batchSize``); beyond that, at most a
-    third of the letters may differ (Levenshtein).
+    third of the letters may differ.
     """
     start = _plain(sent)
     best: str | None = None
@@ -27,11 +27,16 @@ def _plain(name: str) -> str:
 
 
 def _edit_distance(a: str, b: str) -> int:
+    """Letters to add, drop, change or swap with their neighbour (optimal string alignment)."""
+    before: list[int] = []
     row = list(range(len(b) + 1))
     for i, letter in enumerate(a, 1):
         following = [i]
         for j, other in enumerate(b, 1):
             change = row[j - 1] + (letter != other)
-            following.append(min(change, row[j] + 1, following[j - 1] + 1))
-        row = following
+            least = min(change, row[j] + 1, following[j - 1] + 1)
+            if i > 1 and j > 1 and letter == b[j - 2] and a[i - 2] == other:
+                least = min(least, before[j - 2] + 1)
+            following.append(least)
+        before, row = row, following
     return row[-1]

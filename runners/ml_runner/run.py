@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
-from ml_runner import errors, failures, files, interpreters, manifest, validate
+from ml_runner import errors, failures, files, interpreters, manifest, validation
 from ml_runner.process import adopt, child, control, ending, launch, system
 
 _POLL_SECONDS = 0.05
@@ -97,7 +97,7 @@ def _read(source: str) -> dict[str, Any]:
             solution='Send an object such as {"action": "train", "framework": …, "config": {…}}.',
             metadata={"key": "action", "allowed": list(manifest.load()["actions"])},
         )
-    validate.validate(action, request)
+    validation.validate(action, request)
     return cast("dict[str, Any]", request)
 
 

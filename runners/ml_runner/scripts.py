@@ -1,7 +1,7 @@
 """The caller's own Python file (``modelScript``): imported, looked through, called.
 
-It runs in the job's process alone, so nothing of it reaches the next job. It never sees the arguments
-or the standard input of the program that runs it.
+It runs in the job's process alone, so nothing of it reaches the next job. It never sees the
+arguments or the standard input of the program that runs it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Script:
         return self.path.read_bytes()
 
     def _import(self) -> ModuleType:
-        # Under its own name, so that what is pickled from it loads beside the script in plain Python.
+        # Under its own name: what is pickled from it then loads beside the script in plain Python.
         name = self.path.stem
         if name in sys.modules or name in sys.stdlib_module_names:
             raise errors.ModelLoadingError(
@@ -58,7 +58,8 @@ class Script:
                 metadata={"key": "config.modelScript", "sent": self.shown},
             )
         spec = importlib.util.spec_from_file_location(name, self.path)
-        assert spec is not None and spec.loader is not None
+        assert spec is not None
+        assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         sys.path.insert(0, str(self.path.parent))
@@ -165,7 +166,7 @@ class Script:
         Args:
             maker: from ``choose``.
             arguments: ``modelArgs`` of the call.
-            fill: values for parameters of these names that the call does not give (``num_classes``, …).
+            fill: values for parameters of these names (``num_classes``, …) that are not given.
             config: given to a parameter called ``config``.
 
         Raises:

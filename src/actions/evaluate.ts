@@ -1,6 +1,14 @@
 import { z } from "zod";
 import { defineAction } from "../contract/action.js";
-import { allowPickle, average, batchSize, columnRoles, metrics, path, reading } from "../contract/shared.js";
+import {
+  allowPickle,
+  average,
+  batchSize,
+  columnRoles,
+  metrics,
+  path,
+  reading,
+} from "../contract/shared.js";
 
 export const evaluate = defineAction({
   name: "evaluate",
@@ -14,7 +22,9 @@ export const evaluate = defineAction({
     metrics,
     average,
     batchSize,
-    targetColumn: columnRoles.targetColumn.describe("Column with the true values; the model's own target where left out."),
+    targetColumn: columnRoles.targetColumn.describe(
+      "Column with the true values; the model's own target where left out.",
+    ),
     sampleWeightColumn: columnRoles.sampleWeightColumn,
     allowPickle,
     ...reading,

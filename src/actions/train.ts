@@ -5,19 +5,45 @@ import { average, columnRoles, metrics, path, reading, seed } from "../contract/
 export const crossValidation = z
   .strictObject({
     folds: z.int().min(2).describe("Number of folds."),
-    stratified: z.boolean().optional().describe("Keep class shares in each fold; left out: as scikit-learn's cv=folds does."),
-    shuffle: z.boolean().optional().describe("Shuffle rows before they are dealt to folds (default false)."),
-    seed: z.int().min(0).max(4294967295).optional().describe("Seed of the shuffling; the config's own seed where left out."),
-    groupColumn: z.string().min(1).optional().describe("Column whose rows of equal value stay in one fold; not a feature."),
+    stratified: z
+      .boolean()
+      .optional()
+      .describe("Keep class shares in each fold; left out: as scikit-learn's cv=folds does."),
+    shuffle: z
+      .boolean()
+      .optional()
+      .describe("Shuffle rows before they are dealt to folds (default false)."),
+    seed: z
+      .int()
+      .min(0)
+      .max(4294967295)
+      .optional()
+      .describe("Seed of the shuffling; the config's own seed where left out."),
+    groupColumn: z
+      .string()
+      .min(1)
+      .optional()
+      .describe("Column whose rows of equal value stay in one fold; not a feature."),
   })
   .describe("Scores over k folds, beside the final model.");
 
 export const earlyStopping = z
   .strictObject({
     patience: z.int().min(1).describe("Rounds without improvement before training ends."),
-    metric: z.string().min(1).optional().describe("Metric on the validation data; the last one evaluated where left out."),
-    minDelta: z.number().min(0).optional().describe("Least change that counts as an improvement (default 0)."),
-    mode: z.enum(["min", "max"]).optional().describe("Whether less or more is better; known for the library's own metrics."),
+    metric: z
+      .string()
+      .min(1)
+      .optional()
+      .describe("Metric on the validation data; the last one evaluated where left out."),
+    minDelta: z
+      .number()
+      .min(0)
+      .optional()
+      .describe("Least change that counts as an improvement (default 0)."),
+    mode: z
+      .enum(["min", "max"])
+      .optional()
+      .describe("Whether less or more is better; known for the library's own metrics."),
   })
   .describe("Ends training when the validation metric stops improving; the best round is kept.");
 
@@ -34,13 +60,23 @@ export const train = defineAction({
       .string()
       .min(1)
       .optional()
-      .describe("Class name of the estimator, or its dotted name within its package (sklearn.svm.SVC)."),
+      .describe(
+        "Class name of the estimator, or its dotted name within its package (sklearn.svm.SVC).",
+      ),
     hyperparameters: z
       .record(z.string(), z.unknown())
       .optional()
       .describe("Parameters of the algorithm, by the library's own names."),
-    modelScript: path("Python file with an estimator class of your own, or a function that returns an estimator or a pipeline.").optional(),
-    modelClass: z.string().min(1).optional().describe("Class or function in modelScript; its only candidate, or build_model, where left out."),
+    modelScript: path(
+      "Python file with an estimator class of your own, or a function that returns an estimator or a pipeline.",
+    ).optional(),
+    modelClass: z
+      .string()
+      .min(1)
+      .optional()
+      .describe(
+        "Class or function in modelScript; its only candidate, or build_model, where left out.",
+      ),
     modelArgs: z.record(z.string(), z.unknown()).optional().describe("Arguments of modelClass."),
     ...columnRoles,
     crossValidation: crossValidation.optional(),
@@ -63,8 +99,14 @@ export const train = defineAction({
     checkpoint: z
       .boolean()
       .optional()
-      .describe("Write checkpoints while training. Default: true where that changes no result, so not for boosting that samples rows or columns."),
-    checkpointInterval: z.int().min(1).optional().describe("Rounds between checkpoints, which are at least a minute apart."),
+      .describe(
+        "Write checkpoints while training. Default: true where that changes no result, so not for boosting that samples rows or columns.",
+      ),
+    checkpointInterval: z
+      .int()
+      .min(1)
+      .optional()
+      .describe("Rounds between checkpoints, which are at least a minute apart."),
     seed,
     ...reading,
   }),

@@ -85,8 +85,9 @@ export class JobView {
 export function liveLine(title: string, history: History, now: number): string {
   const { progress, startedAt, phase } = history;
   if (startedAt === null) return `${title} · waiting for a free slot`;
-  const elapsed = duration(Math.max(0, Math.round(now - startedAt)));
-  if (!progress) return `${title} · ${phase ?? "starting"} · ${elapsed}`;
+  const seconds = Math.round(now - startedAt);
+  const elapsed = seconds > 0 ? duration(seconds) : "";
+  if (!progress) return [title, phase ?? "starting", elapsed].filter(Boolean).join(" · ");
   const parts = [bar(title, progress), rate(progress), metricsLine(progress.metrics)];
   return [...parts, remaining(progress, now) ?? elapsed].filter(Boolean).join(" · ");
 }

@@ -83,7 +83,7 @@ function listing(config: Config, found: readonly JobSummary[]): string {
 }
 
 function row(job: JobSummary): string[] {
-  const age = duration(Math.round((Date.now() - Date.parse(job.createdAt)) / 1000));
+  const age = duration(Math.max(1, Math.round((Date.now() - Date.parse(job.createdAt)) / 1000)));
   const took = job.durationSeconds === undefined ? "" : `took ${duration(job.durationSeconds)}`;
   const about = [job.progress ?? job.errorType ?? took, job.outputDir].filter(Boolean).join(" · ");
   return [job.id, job.state, job.action, job.framework, age, about];

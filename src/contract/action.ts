@@ -70,7 +70,10 @@ export function defineAction(declaration: ActionDeclaration): Action {
       ...annotations,
     },
     input: z.strictObject({
-      action: z.literal(declaration.name).optional().describe("The tool's own name; may be left out."),
+      action: z
+        .literal(declaration.name)
+        .optional()
+        .describe("The tool's own name; may be left out."),
       framework: z
         .enum(FRAMEWORK_NAMES as [string, ...string[]])
         .default("auto")
@@ -82,7 +85,9 @@ export function defineAction(declaration: ActionDeclaration): Action {
 }
 
 /** Declares a tool that is not a job: `environment`, `describe` and the four for jobs. */
-export function defineTool(tool: Omit<Tool, "annotations"> & { annotations?: Partial<Annotations> }): Tool {
+export function defineTool(
+  tool: Omit<Tool, "annotations"> & { annotations?: Partial<Annotations> },
+): Tool {
   return {
     ...tool,
     annotations: {

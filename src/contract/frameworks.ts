@@ -8,14 +8,38 @@ const READING = ["header", "separator", "encoding"] as const;
 const COLUMNS = ["featureColumns", "targetColumn", "sampleWeightColumn", "categorical"] as const;
 
 const TRAIN_ON_TABLES = [
-  "dataPath", "algorithm", "hyperparameters", "crossValidation", "validationData", "validationSplit",
-  "testData", "metrics", "average", "seed", ...COLUMNS, ...READING,
+  "dataPath",
+  "algorithm",
+  "hyperparameters",
+  "crossValidation",
+  "validationData",
+  "validationSplit",
+  "testData",
+  "metrics",
+  "average",
+  "seed",
+  ...COLUMNS,
+  ...READING,
 ] as const;
 const EVALUATE_TABLES = [
-  "modelPath", "dataPath", "batchSize", "metrics", "average", "targetColumn", "sampleWeightColumn",
-  "allowPickle", ...READING,
+  "modelPath",
+  "dataPath",
+  "batchSize",
+  "metrics",
+  "average",
+  "targetColumn",
+  "sampleWeightColumn",
+  "allowPickle",
+  ...READING,
 ] as const;
-const PREDICT_TABLES = ["modelPath", "inputData", "batchSize", "outputFormat", "allowPickle", ...READING] as const;
+const PREDICT_TABLES = [
+  "modelPath",
+  "inputData",
+  "batchSize",
+  "outputFormat",
+  "allowPickle",
+  ...READING,
+] as const;
 const BOOSTING = ["numRounds", "earlyStopping", "checkpoint", "checkpointInterval"] as const;
 
 export interface Capability {

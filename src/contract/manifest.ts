@@ -75,7 +75,9 @@ function describeAction(action: Action): ManifestAction {
 function describeTool(tool: Tool): ManifestTool {
   const { title, description, annotations } = tool;
   // `input`: a defaulted key is not required of the caller.
-  const full = strip(z.toJSONSchema(tool.input, { io: "input" }) as JsonSchema & { $schema?: string });
+  const full = strip(
+    z.toJSONSchema(tool.input, { io: "input" }) as JsonSchema & { $schema?: string },
+  );
   return { title, description, annotations, input: full, lean: leanSchema(full, tool.lean) };
 }
 
@@ -93,11 +95,17 @@ export function leanSchema(full: JsonSchema, words: Readonly<Record<string, stri
   const shown = pick(full, words);
   if (!config) return shown;
   const leanConfig = pick(config, words);
-  return { ...shown, properties: { ...shown.properties, config: leanConfig }, required: ["config"] };
+  return {
+    ...shown,
+    properties: { ...shown.properties, config: leanConfig },
+    required: ["config"],
+  };
 }
 
 function pick(schema: JsonSchema, words: Readonly<Record<string, string>>): JsonSchema {
-  const all = Object.entries(schema.properties ?? {}).filter(([key]) => key !== "config" && key !== "action");
+  const all = Object.entries(schema.properties ?? {}).filter(
+    ([key]) => key !== "config" && key !== "action",
+  );
   const shown = all.filter(([key]) => key in words);
   const rest = all.filter(([key]) => !(key in words)).map(([key]) => key);
   return {
@@ -118,7 +126,9 @@ function bare(schema: JsonSchema, words?: string): JsonSchema {
     ...(items && { items: bare(items) }),
     ...(anyOf && { anyOf: anyOf.map((one) => bare(one)) }),
     ...(properties && {
-      properties: Object.fromEntries(Object.entries(properties).map(([key, value]) => [key, bare(value)])),
+      properties: Object.fromEntries(
+        Object.entries(properties).map(([key, value]) => [key, bare(value)]),
+      ),
     }),
     ...(required && { required }),
   };

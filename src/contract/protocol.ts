@@ -16,7 +16,6 @@ export const PythonChoiceSchema = z.object({
   why: z.string(),
   warnings: z.array(z.string()),
 });
-export type PythonChoice = z.infer<typeof PythonChoiceSchema>;
 
 export const JobRequestSchema = z.object({
   protocol: z.literal(PROTOCOL_VERSION),
@@ -50,7 +49,13 @@ const event = { seq: z.int().min(1), time: z.number() };
 const unit = z.string();
 
 export const JobEventSchema = z.discriminatedUnion("type", [
-  z.object({ ...event, type: z.literal("started"), pid: z.int(), supervisorPid: z.int(), queuedSeconds: z.number() }),
+  z.object({
+    ...event,
+    type: z.literal("started"),
+    pid: z.int(),
+    supervisorPid: z.int(),
+    queuedSeconds: z.number(),
+  }),
   z.object({ ...event, type: z.literal("phase"), name: z.string() }),
   z.object({
     ...event,

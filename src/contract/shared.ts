@@ -11,7 +11,9 @@ export const reading = {
   header: z
     .boolean()
     .optional()
-    .describe("Whether the first line of a text table names the columns (default true). With false they are called 0, 1, 2, …"),
+    .describe(
+      "Whether the first line of a text table names the columns (default true). With false they are called 0, 1, 2, …",
+    ),
   separator: z
     .string()
     .min(1)
@@ -21,17 +23,23 @@ export const reading = {
     .string()
     .min(1)
     .optional()
-    .describe("Text encoding; UTF-8, UTF-16 and Windows-1252 are told apart and reported where left out."),
+    .describe(
+      "Text encoding; UTF-8, UTF-16 and Windows-1252 are told apart and reported where left out.",
+    ),
 };
 
 /** Which columns are what. */
 export const columnRoles = {
   targetColumn: column("Column to predict.").optional(),
-  featureColumns: columns.optional().describe("Columns to learn from; every other column than target and weight where left out."),
+  featureColumns: columns
+    .optional()
+    .describe("Columns to learn from; every other column than target and weight where left out."),
   sampleWeightColumn: column("Column of sample weights (0 or more); not a feature.").optional(),
   categorical: columns
     .optional()
-    .describe("Feature columns to treat as categories, where the algorithm takes categories natively."),
+    .describe(
+      "Feature columns to treat as categories, where the algorithm takes categories natively.",
+    ),
 };
 
 export const seed = z
@@ -39,7 +47,9 @@ export const seed = z
   .min(0)
   .max(4294967295)
   .optional()
-  .describe("Seed of everything random: splits, folds, algorithm. scikit-learn: 0 where left out; XGBoost and LightGBM: their own.");
+  .describe(
+    "Seed of everything random: splits, folds, algorithm. scikit-learn: 0 where left out; XGBoost and LightGBM: their own.",
+  );
 
 export const metrics = z
   .array(z.string().min(1))
@@ -52,26 +62,46 @@ export const metrics = z
 export const average = z
   .enum(["binary", "macro", "micro", "weighted"])
   .optional()
-  .describe("How precision, recall and f1 are averaged; for two classes those of the last sorted label, else macro, where left out.");
+  .describe(
+    "How precision, recall and f1 are averaged; for two classes those of the last sorted label, else macro, where left out.",
+  );
 
-export const batchSize = z.int().min(1).optional().describe("Rows in one step; all at once where left out.");
+export const batchSize = z
+  .int()
+  .min(1)
+  .optional()
+  .describe("Rows in one step; all at once where left out.");
 
 export const allowPickle = z
   .boolean()
   .optional()
-  .describe("Load a pickle of unknown origin. A pickle can run any code: only for files that you trust.");
+  .describe(
+    "Load a pickle of unknown origin. A pickle can run any code: only for files that you trust.",
+  );
 
 /** The arguments that all fifteen actions take, beside `action` and `config`. */
 export const callArguments = {
-  outputDir: path("Directory for models, logs and plots, made where missing; the job's own directory where left out.").optional(),
-  gpuEnabled: z.boolean().optional().describe("Use the GPU; where left out, one is used if it is there and the framework can."),
-  timeout: z.number().positive().max(31536000).default(3600).describe("Seconds that the job may run, from its start."),
+  outputDir: path(
+    "Directory for models, logs and plots, made where missing; the job's own directory where left out.",
+  ).optional(),
+  gpuEnabled: z
+    .boolean()
+    .optional()
+    .describe("Use the GPU; where left out, one is used if it is there and the framework can."),
+  timeout: z
+    .number()
+    .positive()
+    .max(31536000)
+    .default(3600)
+    .describe("Seconds that the job may run, from its start."),
   waitSeconds: z
     .number()
     .min(0)
     .max(50)
     .optional()
-    .describe("How long this call waits for the end (default 25); a longer job goes on and is followed with job-status."),
+    .describe(
+      "How long this call waits for the end (default 25); a longer job goes on and is followed with job-status.",
+    ),
   overwrite: z.boolean().default(false).describe("Allow outputDir to hold another run's model."),
   pythonEnv: z
     .string()

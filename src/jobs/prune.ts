@@ -1,4 +1,4 @@
-import { readdir, stat } from "node:fs/promises";
+import { readdir, rm, stat } from "node:fs/promises";
 import { extname, join } from "node:path";
 import type { Store } from "./store.js";
 
@@ -6,6 +6,7 @@ const HOUR = 60 * 60 * 1000;
 const MOST_JOBS = 1000;
 const OLDEST = 30 * 24 * HOUR;
 const OLDEST_LIGHT = HOUR;
+const OLDEST_LOG = 7 * 24 * HOUR;
 /** What jobs write that is no model. Anything else is kept: a model is worth more than its space. */
 const NO_MODEL = new Set([".csv", ".png", ".log", ".md", ".svg"]);
 const NO_MODEL_NAMES = new Set(["predictions.json", "metrics.json"]);
@@ -28,6 +29,15 @@ export async function prune(store: Store, now: number): Promise<string[]> {
     removed.push(id);
   }
   return removed;
+}
+
+/** Removes the logs of servers and zygotes that nobody has written to for a week. */
+export async function pruneLogs(directory: string, now: number): Promise<void> {
+  for (const name of await readdir(directory).catch(() => [])) {
+    const path = join(directory, name);
+    const log = await stat(path).catch(() => null);
+    if (log?.isFile() && now - log.mtimeMs > OLDEST_LOG) await rm(path, { force: true });
+  }
 }
 
 /** Milliseconds since the job ended; null while it goes on. */

@@ -23,13 +23,12 @@ import { JobHandle } from "./handle.js";
 import { frameworkHint, ofModel } from "./hint.js";
 import { laneOf } from "./lanes.js";
 import { Launches } from "./launches.js";
-import { prune } from "./prune.js";
+import { prune, pruneLogs } from "./prune.js";
 import { Store } from "./store.js";
 import { type JobSummary, summaryOf } from "./summary.js";
 
 export type { Place } from "./base-dir.js";
 export type { JobHandle } from "./handle.js";
-export type { Snapshot } from "./state.js";
 export type { JobSummary } from "./summary.js";
 
 /** An action's call, validated; `waitSeconds` is its caller's business. */
@@ -176,7 +175,11 @@ export class JobService {
       const { executable } = await chooseEnvironment(this.config, wish);
       await this.#pool.warm({ executable, framework });
     });
-    const tidy = () => this.#background("pruning", () => prune(this.#store, Date.now()));
+    const tidy = () =>
+      this.#background("pruning", async () => {
+        await prune(this.#store, Date.now());
+        await pruneLogs(join(this.config.home, "logs"), Date.now());
+      });
     void this.#background("adopting", () => this.#adopter.adoptOrphans()).then(tidy);
     this.#hourly ??= setInterval(tidy, HOUR_MILLISECONDS).unref();
   }

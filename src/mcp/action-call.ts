@@ -23,7 +23,11 @@ export async function callAction(
  *
  * A client that cancels the call ends the job; one that merely stops waiting does not.
  */
-export async function awaitJob(job: JobHandle, seconds: number, context: CallContext): Promise<CallToolResult> {
+export async function awaitJob(
+  job: JobHandle,
+  seconds: number,
+  context: CallContext,
+): Promise<CallToolResult> {
   const token = context.progressToken;
   const reporter = token === undefined ? null : new ProgressReporter(token, context.notify, job);
   try {

@@ -16,7 +16,10 @@ export class Cancellations {
     transport.onmessage = (message, extra) => {
       if ("method" in message && message.method === "notifications/cancelled") {
         const { requestId, reason } = message.params ?? {};
-        if ((typeof requestId === "string" || typeof requestId === "number") && !isTimeout(reason)) {
+        if (
+          (typeof requestId === "string" || typeof requestId === "number") &&
+          !isTimeout(reason)
+        ) {
           this.wanted.add(requestId);
         }
       }

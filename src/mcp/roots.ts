@@ -28,7 +28,10 @@ export class ClientRoots {
       const { roots } = await this.server.listRoots(undefined, { timeout: 5000 });
       return roots.flatMap(({ uri }) => (uri.startsWith("file://") ? [fileURLToPath(uri)] : []));
     } catch (error) {
-      this.log.warn({ err: error }, "the client did not tell its roots; its paths are not narrowed");
+      this.log.warn(
+        { err: error },
+        "the client did not tell its roots; its paths are not narrowed",
+      );
       this.known = null;
       return [];
     }

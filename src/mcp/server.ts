@@ -1,8 +1,8 @@
 import { Server } from "@modelcontextprotocol/sdk/server/index.js";
 import type { Transport } from "@modelcontextprotocol/sdk/shared/transport.js";
 import {
-  type CallToolResult,
   CallToolRequestSchema,
+  type CallToolResult,
   ListToolsRequestSchema,
 } from "@modelcontextprotocol/sdk/types.js";
 import { ExecutorError, MANIFEST } from "../contract/index.js";
@@ -23,7 +23,11 @@ export const VERSION = "0.1.0";
  *
  * @param principal whose jobs this session may see; null: everybody on this machine's state directory
  */
-export async function serve(transport: Transport, services: Services, principal: string | null): Promise<Server> {
+export async function serve(
+  transport: Transport,
+  services: Services,
+  principal: string | null,
+): Promise<Server> {
   // The low-level server: the SDK's own validation says too little for an agent to mend its call.
   const server = new Server(
     { name: "ml-executor", title: "ML Executor", version: VERSION },
@@ -59,10 +63,13 @@ async function answerOrError(
   context: CallContext,
 ): Promise<CallToolResult> {
   try {
-    return Object.hasOwn(MANIFEST.tools, name) ? await callTool(name, args, context) : await callAction(name, args, context);
+    return Object.hasOwn(MANIFEST.tools, name)
+      ? await callTool(name, args, context)
+      : await callAction(name, args, context);
   } catch (error) {
     const known = ExecutorError.internal(error);
-    if (known.shape.type === "internal-error") context.services.log.error({ err: error, tool: name }, "a call failed");
+    if (known.shape.type === "internal-error")
+      context.services.log.error({ err: error, tool: name }, "a call failed");
     return errorResult(known.shape);
   }
 }

@@ -33,12 +33,20 @@ const HANDLERS: Record<string, Handler> = {
   "job-status": async ({ jobId, waitSeconds, since }, context) => {
     const { principal } = await context.place();
     const job = await context.services.jobs.get(jobId as string, principal);
-    if (since === undefined) return await awaitJob(job, (waitSeconds as number | undefined) ?? 0, context);
-    const answer = await job.wait((waitSeconds as number | undefined) ?? 0, undefined, context.signal);
+    if (since === undefined)
+      return await awaitJob(job, (waitSeconds as number | undefined) ?? 0, context);
+    const answer = await job.wait(
+      (waitSeconds as number | undefined) ?? 0,
+      undefined,
+      context.signal,
+    );
     if (answer) return answerResult(answer, job.baseDir);
     const snapshot = await job.snapshot(since as number);
     const { job: running } = runningAnswer(job.id, snapshot);
-    const next = { ...running.next, arguments: { ...running.next.arguments, since: snapshot.lastSeq } };
+    const next = {
+      ...running.next,
+      arguments: { ...running.next.arguments, since: snapshot.lastSeq },
+    };
     return plainResult({ job: { ...running, metrics: snapshot.metricsSince ?? [], next } });
   },
 
@@ -105,7 +113,9 @@ function describeAction(name: string): Record<string, unknown> {
   const frameworks = Object.fromEntries(
     MANIFEST.frameworks.flatMap((row) => {
       const capability = row.actions[name];
-      return capability ? [[row.name, { requires: capability.requires, keys: capability.keys }]] : [];
+      return capability
+        ? [[row.name, { requires: capability.requires, keys: capability.keys }]]
+        : [];
     }),
   );
   return { action: name, rules: action.rules, frameworks, schema: action.input };

@@ -7,7 +7,11 @@ export function duration(seconds: number): string {
   const whole = Math.round(seconds);
   const hours = Math.floor(whole / 3600);
   const minutes = Math.floor((whole % 3600) / 60);
-  const parts = [hours > 0 && `${hours}h`, (hours > 0 || minutes > 0) && `${minutes}m`, `${whole % 60}s`];
+  const parts = [
+    hours > 0 && `${hours}h`,
+    (hours > 0 || minutes > 0) && `${minutes}m`,
+    `${whole % 60}s`,
+  ];
   return parts.filter(Boolean).join(" ");
 }
 
@@ -24,7 +28,11 @@ export function metricsLine(metrics: Record<string, number | null>): string {
 }
 
 /** `epoch 3/50`, or what is known of it. */
-export function progressLine(progress: { unit: string; done: number; total: number | null }): string {
+export function progressLine(progress: {
+  unit: string;
+  done: number;
+  total: number | null;
+}): string {
   const total = progress.total === null ? "" : `/${progress.total}`;
   return `${progress.unit} ${progress.done}${total}`;
 }

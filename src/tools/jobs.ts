@@ -10,7 +10,12 @@ export const jobStatus = defineTool({
     "State, progress, time remaining and latest metrics of a job; of an ended one, its report or error as the call itself would have answered.",
   input: z.strictObject({
     jobId,
-    waitSeconds: z.number().min(0).max(50).optional().describe("Wait this long for the end before answering (default 0)."),
+    waitSeconds: z
+      .number()
+      .min(0)
+      .max(50)
+      .optional()
+      .describe("Wait this long for the end before answering (default 0)."),
     since: z.int().min(0).optional().describe("Give the metrics of events after this seq only."),
   }),
   lean: { jobId: "", waitSeconds: "wait for the end, ≤ 50", since: "seq: only newer metrics" },
@@ -22,7 +27,10 @@ export const jobList = defineTool({
   description: "The latest jobs: id, action, state, progress, outputDir.",
   input: z.strictObject({
     limit: z.int().min(1).max(50).optional().describe("At most so many (default 10)."),
-    state: z.enum(["queued", "running", "succeeded", "failed", "cancelled"]).optional().describe("Only jobs in this state."),
+    state: z
+      .enum(["queued", "running", "succeeded", "failed", "cancelled"])
+      .optional()
+      .describe("Only jobs in this state."),
   }),
   lean: { limit: "", state: "" },
 });
@@ -42,7 +50,8 @@ export const jobLogs = defineTool({
 export const jobCancel = defineTool({
   name: "job-cancel",
   title: "Cancel a job",
-  description: "Ends a job and all its processes within 10 seconds; it may write a last checkpoint first.",
+  description:
+    "Ends a job and all its processes within 10 seconds; it may write a last checkpoint first.",
   input: z.strictObject({ jobId }),
   lean: { jobId: "" },
   annotations: { readOnlyHint: false, destructiveHint: true },

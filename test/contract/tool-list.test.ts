@@ -2,15 +2,22 @@ import { readdirSync } from "node:fs";
 import { encode } from "gpt-tokenizer/encoding/o200k_base";
 import { describe, expect, test } from "vitest";
 import { ACTIONS } from "../../src/actions/index.js";
-import { buildManifest, type ManifestTool } from "../../src/contract/manifest.js";
 import { MANIFEST, OUTPUT_SCHEMA } from "../../src/contract/index.js";
+import { buildManifest, type ManifestTool } from "../../src/contract/manifest.js";
 import { TOOL_LIST } from "../../src/mcp/tool-list.js";
 import { TOOLS } from "../../src/tools/index.js";
 import { PLANNED_ACTIONS, TRAIN_KEYS } from "./planned-tools.js";
 
 /** What an agent pays for one tool, as `tools/list` sends it. */
 function tokens(name: string, { title, description, lean, annotations }: ManifestTool): number {
-  const tool = { name, title, description, inputSchema: lean, outputSchema: OUTPUT_SCHEMA, annotations };
+  const tool = {
+    name,
+    title,
+    description,
+    inputSchema: lean,
+    outputSchema: OUTPUT_SCHEMA,
+    annotations,
+  };
   return encode(JSON.stringify(tool)).length;
 }
 
@@ -33,13 +40,19 @@ describe("what an agent pays", () => {
     expect(Object.keys(planned.tools)).toHaveLength(6);
     // What has been built counts as it is, what is to come as it is planned; train with its full width.
     const built = { ...planned.actions, ...MANIFEST.actions, train: planned.actions.train! };
-    const prices = Object.entries({ ...built, ...planned.tools }).map(([name, tool]) => [name, tokens(name, tool)] as const);
+    const prices = Object.entries({ ...built, ...planned.tools }).map(
+      ([name, tool]) => [name, tokens(name, tool)] as const,
+    );
     for (const [name, price] of prices) expect(price, name).toBeLessThanOrEqual(900);
     expect(prices.reduce((sum, [, price]) => sum + price, 0)).toBeLessThanOrEqual(5500);
   });
 
   test("every key that train has today is among those planned for", () => {
-    expect(Object.keys(TRAIN_KEYS)).toEqual(expect.arrayContaining(Object.keys(MANIFEST.actions.train!.input.properties!.config!.properties!)));
+    expect(Object.keys(TRAIN_KEYS)).toEqual(
+      expect.arrayContaining(
+        Object.keys(MANIFEST.actions.train!.input.properties!.config!.properties!),
+      ),
+    );
   });
 });
 
@@ -53,7 +66,11 @@ describe("the lean schemas", () => {
       [input, lean],
       [input.properties?.config, lean.properties?.config],
     ]) {
-      const named = [...Object.keys(shown?.properties ?? {}), ...(shown?.description?.match(/\w+/g) ?? []), "action"];
+      const named = [
+        ...Object.keys(shown?.properties ?? {}),
+        ...(shown?.description?.match(/\w+/g) ?? []),
+        "action",
+      ];
       expect(named).toEqual(expect.arrayContaining(Object.keys(full?.properties ?? {})));
     }
   });
@@ -71,7 +88,9 @@ describe("the lean schemas", () => {
 
 describe("the lists", () => {
   test("a file an action, and the list names them all", () => {
-    const files = readdirSync(new URL("../../src/actions", import.meta.url)).filter((file) => file !== "index.ts");
+    const files = readdirSync(new URL("../../src/actions", import.meta.url)).filter(
+      (file) => file !== "index.ts",
+    );
     expect(ACTIONS.map(({ name }) => `${name}.ts`).sort()).toEqual(files.sort());
   });
 

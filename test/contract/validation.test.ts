@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
-import { ExecutorError, validate } from "../../src/contract/index.js";
+import { type ExecutorError, validate } from "../../src/contract/index.js";
 import { nearest } from "../../src/contract/nearest.js";
 
 interface Case {
@@ -11,7 +11,9 @@ interface Case {
 }
 
 // The runner is held to the same cases by runners/tests/core/test_validate.py.
-const CASES = JSON.parse(readFileSync(new URL("../golden/validation.json", import.meta.url), "utf8")) as Case[];
+const CASES = JSON.parse(
+  readFileSync(new URL("../golden/validation.json", import.meta.url), "utf8"),
+) as Case[];
 
 function refusal({ action, arguments: args }: Case): unknown {
   try {
@@ -29,7 +31,8 @@ test.each(CASES)("$name", (one) => {
 test.each(CASES.filter((one) => (one.error as { nextCall?: unknown } | null)?.nextCall))(
   "the next call of '$name' is valid",
   ({ error }) => {
-    const { tool, arguments: args } = (error as { nextCall: { tool: string; arguments: unknown } }).nextCall;
+    const { tool, arguments: args } = (error as { nextCall: { tool: string; arguments: unknown } })
+      .nextCall;
     expect(validate(tool, args)).toBe(args);
   },
 );
@@ -41,7 +44,8 @@ test("a next call never fills in what only the caller can know", () => {
     // Whatever stands in the corrected call was sent, under some name, by the caller.
     const sent = JSON.stringify(args).toLowerCase();
     for (const value of Object.values(next.arguments.config as Record<string, unknown>))
-      if (typeof value === "string" && value !== "standard") expect(sent).toContain(value.toLowerCase());
+      if (typeof value === "string" && value !== "standard")
+        expect(sent).toContain(value.toLowerCase());
   }
 });
 
@@ -49,6 +53,7 @@ test.each([
   ["batch_size", "batchSize"],
   ["BATCHSIZE", "batchSize"],
   ["epcohs", "epochs"],
+  ["epohcs", "epochs"],
   ["lr", null],
   ["colour", null],
 ])("nearest to %s is %s", (sent, expected) => {

@@ -7,6 +7,7 @@ import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js"
 import type { CallToolResult, ContentBlock } from "@modelcontextprotocol/sdk/types.js";
 import { expect, inject } from "vitest";
 import type { ErrorShape, Report } from "../../src/contract/index.js";
+import { processesOf } from "./processes.js";
 
 export const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 export const BINARY = join(ROOT, "dist/ml-executor.js");
@@ -24,7 +25,10 @@ export interface Options {
 }
 
 /** The variables that a server under test gets: nothing of the developer's own Python environments. */
-export function serverEnvironment(home: string, more: Record<string, string> = {}): Record<string, string> {
+export function serverEnvironment(
+  home: string,
+  more: Record<string, string> = {},
+): Record<string, string> {
   return {
     PATH: process.env.PATH ?? "",
     HOME: process.env.HOME ?? "",
@@ -72,8 +76,15 @@ export class Server {
   }
 
   /** Calls a tool; a client's time limit well above what any call may take. */
-  async call(name: string, args: Json, options: Parameters<Client["callTool"]>[2] = {}): Promise<CallToolResult> {
-    const result = await this.client.callTool({ name, arguments: args }, undefined, { timeout: 110_000, ...options });
+  async call(
+    name: string,
+    args: Json,
+    options: Parameters<Client["callTool"]>[2] = {},
+  ): Promise<CallToolResult> {
+    const result = await this.client.callTool({ name, arguments: args }, undefined, {
+      timeout: 110_000,
+      ...options,
+    });
     const text = (result.content as ContentBlock[])[0];
     expect(text?.type === "text" && JSON.parse(text.text)).toEqual(result.structuredContent);
     return result as CallToolResult;
@@ -109,16 +120,30 @@ export class Server {
     await this.client.close();
   }
 
-  /** Ends the server and removes its directory; fails where stdout carried anything but JSON-RPC. */
+  /** Ends the server, its jobs and its directory; fails where stdout carried anything but JSON-RPC. */
   async dispose(): Promise<void> {
     await this.close();
+    // A job outlives its server, and so would that of a test that failed: minutes, and gigabytes.
+    for (const { pid } of processesOf(this.home)) killIfThere(pid);
     rmSync(this.cwd, { recursive: true, force: true });
     expect(this.impurities).toEqual([]);
   }
 }
 
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It has just ended.
+  }
+}
+
 /** Waits until `check` holds; fails after `seconds`. */
-export async function until(what: string, check: () => boolean | Promise<boolean>, seconds = 20): Promise<void> {
+export async function until(
+  what: string,
+  check: () => boolean | Promise<boolean>,
+  seconds = 20,
+): Promise<void> {
   const end = Date.now() + seconds * 1000;
   while (!(await check())) {
     if (Date.now() > end) throw new Error(`waited ${seconds} s in vain: ${what}`);

@@ -17,12 +17,17 @@ interface Ended {
 
 function start(args: string[], input = "", command = [process.execPath, BINARY]) {
   const [file = "", ...before] = command;
-  const child = spawn(file, [...before, ...args], { cwd, env: { ...serverEnvironment(home), PYTHONPATH: join(ROOT, "runners") } });
+  const child = spawn(file, [...before, ...args], {
+    cwd,
+    env: { ...serverEnvironment(home), PYTHONPATH: join(ROOT, "runners") },
+  });
   const output = { stdout: "", stderr: "" };
   child.stdout.on("data", (chunk) => (output.stdout += chunk));
   child.stderr.on("data", (chunk) => (output.stderr += chunk));
   child.stdin.end(input);
-  const ended = new Promise<Ended>((resolve) => child.once("close", (code) => resolve({ code, ...output })));
+  const ended = new Promise<Ended>((resolve) =>
+    child.once("close", (code) => resolve({ code, ...output })),
+  );
   return { child, output, ended };
 }
 const cli = (args: string[], input = "") => start(args, input).ended;
@@ -31,13 +36,21 @@ const request = (config: Record<string, unknown>, more: Record<string, unknown> 
   JSON.stringify({
     action: "train",
     framework: "sklearn",
-    config: { algorithm: "RandomForestClassifier", dataPath: data("digits.csv"), targetColumn: "target", ...config },
+    config: {
+      algorithm: "RandomForestClassifier",
+      dataPath: data("digits.csv"),
+      targetColumn: "target",
+      ...config,
+    },
     ...more,
   });
 
 describe("run", () => {
   test("a request from stdin: the report on stdout, a line a step on stderr, exit code 0", async () => {
-    const { code, stdout, stderr } = await cli(["run", "-"], request({ hyperparameters: { n_estimators: 1500 } }));
+    const { code, stdout, stderr } = await cli(
+      ["run", "-"],
+      request({ hyperparameters: { n_estimators: 1500 } }),
+    );
     expect(code).toBe(0);
     expect(JSON.parse(stdout).executionReport).toMatchObject({ status: "success" });
     expect(stderr).toMatch(/tree \d+\/1500/);
@@ -56,7 +69,10 @@ describe("run", () => {
   });
 
   test("Ctrl-C cancels the job", async () => {
-    const { child, output, ended } = start(["run", "-"], request({ hyperparameters: { n_estimators: 1_000_000 } }));
+    const { child, output, ended } = start(
+      ["run", "-"],
+      request({ hyperparameters: { n_estimators: 10_000_000, max_depth: 2 } }),
+    );
     await until("it trains", () => /tree \d+/.test(output.stderr), 40);
     child.kill("SIGINT");
     const { code, stdout } = await ended;
@@ -66,9 +82,13 @@ describe("run", () => {
 
   test("without Node.js: `python -m ml_runner run` gives the same report", async () => {
     const file = join(cwd, "request.json");
-    writeFileSync(file, request({ hyperparameters: { n_estimators: 20 }, crossValidation: { folds: 3 } }));
+    writeFileSync(
+      file,
+      request({ hyperparameters: { n_estimators: 20 }, crossValidation: { folds: 3 } }),
+    );
     const ours = JSON.parse((await cli(["run", file])).stdout).executionReport;
-    const { code, stdout } = await start(["-m", "ml_runner", "run", file], "", [inject("python")]).ended;
+    const { code, stdout } = await start(["-m", "ml_runner", "run", file], "", [inject("python")])
+      .ended;
     expect(code).toBe(0);
     const theirs = JSON.parse(stdout).executionReport;
     expect(theirs.metrics).toEqual(ours.metrics);
@@ -79,7 +99,8 @@ describe("run", () => {
   test("without Node.js: refused in the same words", async () => {
     const wrong = request({ epohcs: 3, seed: "one" });
     const ours = JSON.parse((await cli(["run", "-"], wrong)).stdout);
-    const { code, stdout } = await start(["-m", "ml_runner", "run", "-"], wrong, [inject("python")]).ended;
+    const { code, stdout } = await start(["-m", "ml_runner", "run", "-"], wrong, [inject("python")])
+      .ended;
     expect(code).toBe(2);
     expect(JSON.parse(stdout)).toEqual(ours);
   });
@@ -87,14 +108,21 @@ describe("run", () => {
 
 describe("jobs", () => {
   test("list, show, follow, logs and cancel see what was run", async () => {
-    const { child, ended } = start(["run", "-"], request({ hyperparameters: { n_estimators: 1_000_000 } }));
+    const { child, ended } = start(
+      ["run", "-"],
+      request({ hyperparameters: { n_estimators: 10_000_000, max_depth: 2 } }),
+    );
     let id = "";
-    await until("it is listed as running", async () => {
-      const { stdout } = await cli(["jobs", "list", "--json"]);
-      const jobs = JSON.parse(stdout).jobs ?? JSON.parse(stdout);
-      id = jobs.find(({ state }: { state: string }) => state === "running")?.id ?? "";
-      return id !== "";
-    }, 40);
+    await until(
+      "it is listed as running",
+      async () => {
+        const { stdout } = await cli(["jobs", "list", "--json"]);
+        const jobs = JSON.parse(stdout).jobs ?? JSON.parse(stdout);
+        id = jobs.find(({ state }: { state: string }) => state === "running")?.id ?? "";
+        return id !== "";
+      },
+      40,
+    );
     expect((await cli(["jobs"])).stdout).toContain(id);
     expect((await cli(["jobs", "show", id])).stdout).toMatch(/train/);
     expect((await cli(["jobs", "logs", id])).code).toBe(0);
@@ -114,7 +142,13 @@ describe("jobs", () => {
 });
 
 describe("the command line itself", () => {
-  test.each([["--help"], ["run", "--help"], ["jobs", "--help"], ["doctor", "--help"], ["setup", "--help"]])("%s %s", async (...args) => {
+  test.each([
+    ["--help"],
+    ["run", "--help"],
+    ["jobs", "--help"],
+    ["doctor", "--help"],
+    ["setup", "--help"],
+  ])("%s %s", async (...args) => {
     const { code, stdout } = await cli(args.filter(Boolean));
     expect(code).toBe(0);
     expect(stdout).toMatch(/ml-executor/);

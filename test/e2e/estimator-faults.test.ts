@@ -33,7 +33,11 @@ describe.each(["fork", "spawn"])("jobs started by %s", (method) => {
   const callOf = (body: string, more: Record<string, unknown> = {}) => {
     const file = `bad${++count}.py`;
     writeFileSync(join(server.cwd, file), script(body));
-    return { framework: "sklearn", config: { modelScript: file, dataPath: data("iris.csv"), targetColumn: "species" }, ...more };
+    return {
+      framework: "sklearn",
+      config: { modelScript: file, dataPath: data("iris.csv"), targetColumn: "species" },
+      ...more,
+    };
   };
 
   test("one that raises: its own line is named", async () => {
@@ -46,7 +50,9 @@ describe.each(["fork", "spawn"])("jobs started by %s", (method) => {
   test("one that prints megabytes, to both streams and past Python", async () => {
     const report = await server.report(
       "train",
-      callOf("for _ in range(200):\n    print('x' * 50_000)\n    os.write(1, b'{\"jsonrpc\": \"2.0\"}\\n')\n    os.write(2, b'y' * 50_000)"),
+      callOf(
+        "for _ in range(200):\n    print('x' * 50_000)\n    os.write(1, b'{\"jsonrpc\": \"2.0\"}\\n')\n    os.write(2, b'y' * 50_000)",
+      ),
     );
     expect(report.status).toBe("success");
     expect(server.impurities).toEqual([]);
@@ -79,11 +85,15 @@ describe.each(["fork", "spawn"])("jobs started by %s", (method) => {
   });
 
   test("one that ignores every signal is cancelled all the same", async () => {
-    const call = callOf("import signal\nfor s in (1, 2, 10, 12, 15): signal.signal(s, signal.SIG_IGN)\nwhile True: time.sleep(1)");
+    const call = callOf(
+      "import signal\nfor s in (1, 2, 10, 12, 15): signal.signal(s, signal.SIG_IGN)\nwhile True: time.sleep(1)",
+    );
     const { structuredContent } = await server.call("train", { ...call, waitSeconds: 2 });
     const { job } = structuredContent as any;
     const start = Date.now();
-    expect((await server.call("job-cancel", { jobId: job.id })).structuredContent).toMatchObject({ job: { state: "cancelled" } });
+    expect((await server.call("job-cancel", { jobId: job.id })).structuredContent).toMatchObject({
+      job: { state: "cancelled" },
+    });
     expect(Date.now() - start).toBeLessThan(10_000);
   });
 
@@ -95,7 +105,11 @@ describe.each(["fork", "spawn"])("jobs started by %s", (method) => {
   test("after all that, a good call works and nothing is left running", async () => {
     const report = await server.report("train", {
       framework: "sklearn",
-      config: { dataPath: data("wine.csv"), algorithm: "DecisionTreeClassifier", targetColumn: "target" },
+      config: {
+        dataPath: data("wine.csv"),
+        algorithm: "DecisionTreeClassifier",
+        targetColumn: "target",
+      },
     });
     expect(report.status).toBe("success");
     await until("the jobs' processes are gone", () => processesOf("bad").length === 0);

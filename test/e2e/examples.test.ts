@@ -12,7 +12,14 @@ const cwd = mkdtempSync(join(tmpdir(), "mlx-examples-"));
 beforeAll(() => cpSync(join(ROOT, "examples"), cwd, { recursive: true }));
 afterAll(() => rmSync(cwd, { recursive: true, force: true }));
 
-const ORDER = ["train-forest", "evaluate-forest", "predict-forest", "train-xgb-classifier", "train-xgboost", "train-lightgbm"];
+const ORDER = [
+  "train-forest",
+  "evaluate-forest",
+  "predict-forest",
+  "train-xgb-classifier",
+  "train-xgboost",
+  "train-lightgbm",
+];
 
 test("every example is run here", () => {
   const files = readdirSync(join(ROOT, "examples")).filter((file) => file.endsWith(".json"));
@@ -20,7 +27,10 @@ test("every example is run here", () => {
 });
 
 test.each(ORDER)("%s", async (name) => {
-  const { stdout } = await promisify(execFile)(process.execPath, [BINARY, "run", `${name}.json`], { cwd, env: serverEnvironment(join(cwd, "state")) });
+  const { stdout } = await promisify(execFile)(process.execPath, [BINARY, "run", `${name}.json`], {
+    cwd,
+    env: serverEnvironment(join(cwd, "state")),
+  });
   const { executionReport } = JSON.parse(stdout);
   const { action } = JSON.parse(readFileSync(join(cwd, `${name}.json`), "utf8"));
   expect(executionReport).toMatchObject({ action, status: "success", exitCode: 0 });

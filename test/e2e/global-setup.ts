@@ -17,7 +17,8 @@ declare module "vitest" {
 /** Builds the binary and writes the data sets, once for all test files. */
 export function setup(project: TestProject): () => void {
   const python = process.env.ML_EXECUTOR_TEST_PYTHON;
-  if (!python) throw new Error("ML_EXECUTOR_TEST_PYTHON is not set: start the tests with `npm test`");
+  if (!python)
+    throw new Error("ML_EXECUTOR_TEST_PYTHON is not set: start the tests with `npm test`");
   const root = fileURLToPath(new URL("../../", import.meta.url));
   execFileSync(process.execPath, [join(root, "scripts/build.mjs")], { stdio: "inherit" });
   const data = mkdtempSync(join(tmpdir(), "mlx-data-"));

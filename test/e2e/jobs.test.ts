@@ -16,23 +16,40 @@ async function start(options: Options = {}): Promise<Server> {
   return server;
 }
 
-/** A training that takes about `trees` / 300 seconds, and stops at once when asked. */
+const FOREVER = 10_000_000;
+
+/** A training that takes about `trees` / 300 seconds, or for ever (on stumps, to spare the memory). */
 const training = (trees: number, more: Record<string, unknown> = {}) => ({
   framework: "sklearn",
-  config: { algorithm: "RandomForestClassifier", dataPath: data("digits.csv"), targetColumn: "target", hyperparameters: { n_estimators: trees } },
+  config: {
+    algorithm: "RandomForestClassifier",
+    dataPath: data("digits.csv"),
+    targetColumn: "target",
+    hyperparameters: { n_estimators: trees, ...(trees === FOREVER && { max_depth: 2 }) },
+  },
   ...more,
 });
-const FOREVER = 1_000_000;
 
 /** Boosting that measures each of its rounds on validation data. */
 const boosting = (numRounds: number) => ({
   framework: "xgboost",
-  config: { algorithm: "XGBClassifier", dataPath: data("digits.csv"), targetColumn: "target", validationSplit: 0.2, numRounds },
+  config: {
+    algorithm: "XGBClassifier",
+    dataPath: data("digits.csv"),
+    targetColumn: "target",
+    validationSplit: 0.2,
+    numRounds,
+  },
 });
 
-const jobOf = (result: { structuredContent?: unknown }): any => (result.structuredContent as any).job;
+const jobOf = (result: { structuredContent?: unknown }): any =>
+  (result.structuredContent as any).job;
 const events = (server: Server, id: string): any[] =>
-  readFileSync(join(server.home, "jobs", id, "events.ndjson"), { encoding: "utf8", flag: "a+" }).trim().split("\n").filter(Boolean).map((line) => JSON.parse(line));
+  readFileSync(join(server.home, "jobs", id, "events.ndjson"), { encoding: "utf8", flag: "a+" })
+    .trim()
+    .split("\n")
+    .filter(Boolean)
+    .map((line) => JSON.parse(line));
 
 async function startTraining(server: Server, trees = FOREVER, more = {}): Promise<string> {
   const { id } = jobOf(await server.call("train", training(trees, { waitSeconds: 0, ...more })));
@@ -44,14 +61,18 @@ async function startWarm(options: Options = {}): Promise<Server> {
   await server.report("train", training(1));
   return server;
 }
-const isRunning = async (server: Server, id: string) => jobOf(await server.call("job-status", { jobId: id }))?.state === "running";
+const isRunning = async (server: Server, id: string) =>
+  jobOf(await server.call("job-status", { jobId: id }))?.state === "running";
 
 describe("waiting", () => {
   test("a call that outlasts its wait answers how far the job is, and what to call next", async () => {
     const server = await startWarm();
     const job = jobOf(await server.call("train", training(FOREVER, { waitSeconds: 3 })));
-    expect(job).toMatchObject({ state: "running", next: { tool: "job-status", arguments: { jobId: job.id } } });
-    expect(job.progress).toMatch(/tree \d+\/1000000/);
+    expect(job).toMatchObject({
+      state: "running",
+      next: { tool: "job-status", arguments: { jobId: job.id } },
+    });
+    expect(job.progress).toMatch(/tree \d+\/10000000/);
     expect(job.eta).toMatch(/^(\d+h )?(\d+m )?\d+s$/);
     // Its time remaining passes its timeout of an hour, or does not; the answer says so where it does.
     await server.call("job-cancel", { jobId: job.id });
@@ -59,7 +80,9 @@ describe("waiting", () => {
 
   test("a job that cannot be done in its timeout says so while it runs", async () => {
     const server = await startWarm();
-    const job = jobOf(await server.call("train", training(FOREVER, { waitSeconds: 3, timeout: 20 })));
+    const job = jobOf(
+      await server.call("train", training(FOREVER, { waitSeconds: 3, timeout: 20 })),
+    );
     expect(job.warnings?.join()).toMatch(/more than its timeout of 20s/);
     await server.call("job-cancel", { jobId: job.id });
   });
@@ -89,7 +112,10 @@ describe("waiting", () => {
   test("new metrics alone are given with `since`", async () => {
     const server = await start();
     const { id } = jobOf(await server.call("train", { ...boosting(FOREVER), waitSeconds: 0 }));
-    await until("it makes progress", () => events(server, id).filter(({ type }) => type === "progress").length > 1);
+    await until(
+      "it makes progress",
+      () => events(server, id).filter(({ type }) => type === "progress").length > 1,
+    );
     const first = jobOf(await server.call("job-status", { jobId: id, since: 0 }));
     expect(first.metrics.length).toBeGreaterThan(0);
     const { since } = first.next.arguments;
@@ -103,16 +129,30 @@ describe("stopping", () => {
   test("cancelling the call ends the job", async () => {
     const server = await start();
     const abort = new AbortController();
-    const call = server.call("train", training(FOREVER, { waitSeconds: 50 }), { signal: abort.signal }).catch((error: Error) => error);
-    await until("it runs", async () => ((await server.call("job-list", { state: "running" })).structuredContent as any).jobs.length === 1);
+    const call = server
+      .call("train", training(FOREVER, { waitSeconds: 50 }), { signal: abort.signal })
+      .catch((error: Error) => error);
+    await until(
+      "it runs",
+      async () =>
+        ((await server.call("job-list", { state: "running" })).structuredContent as any).jobs
+          .length === 1,
+    );
     abort.abort("the user pressed stop");
     expect(await call).toBeInstanceOf(Error);
-    await until("it is cancelled", async () => ((await server.call("job-list", { state: "cancelled" })).structuredContent as any).jobs.length === 1);
+    await until(
+      "it is cancelled",
+      async () =>
+        ((await server.call("job-list", { state: "cancelled" })).structuredContent as any).jobs
+          .length === 1,
+    );
   });
 
   test("a client whose request timed out ends only its waiting", async () => {
     const server = await startWarm();
-    const call = server.call("train", training(FOREVER, { waitSeconds: 50 }), { timeout: 2500 }).catch((error: Error) => error);
+    const call = server
+      .call("train", training(FOREVER, { waitSeconds: 50 }), { timeout: 2500 })
+      .catch((error: Error) => error);
     expect(String(await call)).toMatch(/timed out/);
     const { jobs } = (await server.call("job-list", {})).structuredContent as any;
     expect(jobs).toHaveLength(2);
@@ -126,8 +166,13 @@ describe("stopping", () => {
     const first = await startTraining(server);
     const second = await startTraining(server);
     await until("the first runs", () => isRunning(server, first));
-    expect(jobOf(await server.call("job-status", { jobId: second }))).toMatchObject({ state: "queued", progress: expect.stringMatching(/slot/) });
-    expect(jobOf(await server.call("job-cancel", { jobId: second }))).toMatchObject({ state: "cancelled" });
+    expect(jobOf(await server.call("job-status", { jobId: second }))).toMatchObject({
+      state: "queued",
+      progress: expect.stringMatching(/slot/),
+    });
+    expect(jobOf(await server.call("job-cancel", { jobId: second }))).toMatchObject({
+      state: "cancelled",
+    });
     expect(events(server, second).some(({ type }) => type === "started")).toBe(false);
     await server.call("job-cancel", { jobId: first });
   });
@@ -138,8 +183,11 @@ describe("the queue", () => {
     const server = await start({ args: ["--slots", "1"] });
     const ids = [];
     for (let i = 0; i < 3; i++) ids.push(await startTraining(server, 200));
-    const reports = await Promise.all(ids.map((id) => server.report("job-status", { jobId: id, waitSeconds: 50 })));
-    for (const { metadata } of reports) expect(metadata.threads).toBe((await import("node:os")).availableParallelism());
+    const reports = await Promise.all(
+      ids.map((id) => server.report("job-status", { jobId: id, waitSeconds: 50 })),
+    );
+    for (const { metadata } of reports)
+      expect(metadata.threads).toBe((await import("node:os")).availableParallelism());
     const spans = ids.map((id) => {
       const all = events(server, id);
       return [all.find(({ type }) => type === "started").time, all.at(-1).time] as [number, number];
@@ -152,7 +200,9 @@ describe("the queue", () => {
     await server.report("train", { ...training(5), outputDir: "model" });
     const id = await startTraining(server);
     await until("it runs", () => isRunning(server, id));
-    const report = await server.report("predict", { config: { modelPath: "model", inputData: data("digits.test.csv") } });
+    const report = await server.report("predict", {
+      config: { modelPath: "model", inputData: data("digits.test.csv") },
+    });
     expect(report.status).toBe("success");
     expect(await isRunning(server, id)).toBe(true);
     await server.call("job-cancel", { jobId: id });
@@ -181,9 +231,14 @@ describe("a server that dies", () => {
     process.kill(server.pid, "SIGKILL");
     await until("the server is gone", () => !isAlive(server.pid));
     const other = await start({ home: server.home });
-    const reports = [await other.report("job-status", { jobId: running, waitSeconds: 50 }), await other.report("job-status", { jobId: queued, waitSeconds: 50 })];
+    const reports = [
+      await other.report("job-status", { jobId: running, waitSeconds: 50 }),
+      await other.report("job-status", { jobId: queued, waitSeconds: 50 }),
+    ];
     for (const { status } of reports) expect(status).toBe("success");
-    await until("nothing of the first server is left", () => processesOf(server.home).every(({ pid, parent }) => pid === other.pid || parent !== 1));
+    await until("nothing of the first server is left", () =>
+      processesOf(server.home).every(({ pid, parent }) => pid === other.pid || parent !== 1),
+    );
   });
 
   test("the end of stdin ends it, and leaves its job running", async () => {
@@ -194,7 +249,9 @@ describe("a server that dies", () => {
     await server.close();
     await until("the server is gone", () => !isAlive(pid));
     const other = await start({ home: server.home });
-    expect((await other.report("job-status", { jobId: id, waitSeconds: 50 })).status).toBe("success");
+    expect((await other.report("job-status", { jobId: id, waitSeconds: 50 })).status).toBe(
+      "success",
+    );
   });
 });
 
@@ -205,7 +262,10 @@ describe("a job that is not there", () => {
     for (const tool of ["job-status", "job-logs", "job-cancel"]) {
       const result = await server.call(tool, { jobId: "nonsense" });
       expect(result.isError).toBe(true);
-      expect((result.structuredContent as any).error).toMatchObject({ type: "job-not-found", exitCode: 2 });
+      expect((result.structuredContent as any).error).toMatchObject({
+        type: "job-not-found",
+        exitCode: 2,
+      });
       expect(JSON.stringify(result.structuredContent)).toContain(id);
     }
   });
@@ -218,8 +278,12 @@ test("every tool answers a call after the tools were listed", async () => {
   const id = await startTraining(server, 5);
   const calls: Record<string, Record<string, unknown>> = {
     train: training(5),
-    evaluate: { config: { modelPath: trained.artifacts!.model, dataPath: data("digits.test.csv") } },
-    predict: { config: { modelPath: trained.artifacts!.model, inputData: data("digits.test.csv") } },
+    evaluate: {
+      config: { modelPath: trained.artifacts!.model, dataPath: data("digits.test.csv") },
+    },
+    predict: {
+      config: { modelPath: trained.artifacts!.model, inputData: data("digits.test.csv") },
+    },
     environment: {},
     describe: { path: data("digits.csv") },
     "job-status": { jobId: id },
@@ -233,6 +297,9 @@ test("every tool answers a call after the tools were listed", async () => {
     expect(result.structuredContent, name).not.toHaveProperty("error");
     // And a call that makes no sense gets a structured error from every one of them.
     const wrong = await server.call(name, { nonsense: true });
-    expect((wrong.structuredContent as any).error, name).toMatchObject({ type: "invalid-configuration", exitCode: 2 });
+    expect((wrong.structuredContent as any).error, name).toMatchObject({
+      type: "invalid-configuration",
+      exitCode: 2,
+    });
   }
 });

@@ -14,9 +14,13 @@ export function processesOf(mark: string): Process[] {
       try {
         const command = readFileSync(`/proc/${name}/cmdline`, "utf8").replaceAll("\0", " ").trim();
         const environment = readFileSync(`/proc/${name}/environ`, "utf8");
-        const [state, parent] = readFileSync(`/proc/${name}/stat`, "utf8").replace(/^.*\) /s, "").split(" ");
+        const [state, parent] = readFileSync(`/proc/${name}/stat`, "utf8")
+          .replace(/^.*\) /s, "")
+          .split(" ");
         if (state === "Z" || Number(name) === process.pid) return [];
-        return command.includes(mark) || environment.includes(mark) ? [{ pid: Number(name), parent: Number(parent), command }] : [];
+        return command.includes(mark) || environment.includes(mark)
+          ? [{ pid: Number(name), parent: Number(parent), command }]
+          : [];
       } catch {
         return []; // it ended while we looked
       }

@@ -1,8 +1,8 @@
-import { mkdirSync, utimesSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, utimesSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import type { JobRequest } from "../../src/contract/index.js";
-import { prune } from "../../src/jobs/prune.js";
+import { prune, pruneLogs } from "../../src/jobs/prune.js";
 import { Store } from "../../src/jobs/store.js";
 import { jobRequest, temporaryDirectory } from "../support.js";
 
@@ -66,4 +66,19 @@ test("beyond a thousand the oldest go, but none that has just ended", async () =
   }
   for (let count = 0; count < 1000; count += 1) await job(store, { hoursAgo: 2 });
   expect(await prune(store, Date.now())).toEqual([oldest]);
+});
+
+test("logs go after a week", async () => {
+  const directory = temporaryDirectory();
+  for (const [name, days] of [
+    ["old.log", 8],
+    ["new.log", 6],
+  ] as const) {
+    writeFileSync(join(directory, name), "x");
+    const then = Date.now() / 1000 - days * 24 * HOUR;
+    utimesSync(join(directory, name), then, then);
+  }
+  await pruneLogs(directory, Date.now());
+  expect(readdirSync(directory)).toEqual(["new.log"]);
+  await pruneLogs(join(directory, "absent"), Date.now());
 });

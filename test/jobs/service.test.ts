@@ -1,5 +1,11 @@
-import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
 import type { Answer, ErrorShape, JobEvent } from "../../src/contract/index.js";
@@ -10,6 +16,7 @@ import {
   type Place,
 } from "../../src/jobs/service.js";
 import { Store } from "../../src/jobs/store.js";
+import { processesOf } from "../e2e/processes.js";
 import {
   jobRequest,
   quiet,
@@ -63,11 +70,11 @@ class World {
     });
   }
 
-  /** A forest that grows until it is cut down, or that has so many trees. */
-  async grow(changes: Partial<JobArguments> = {}, trees = 10_000_000): Promise<JobHandle> {
+  /** A forest that grows until it is cut down. */
+  async grow(changes: Partial<JobArguments> = {}): Promise<JobHandle> {
     const config = {
       algorithm: "RandomForestClassifier",
-      hyperparameters: { n_estimators: trees, max_depth: 1 },
+      hyperparameters: { n_estimators: 10_000_000, max_depth: 1 },
       dataPath: "table.csv",
       targetColumn: "label",
     };
@@ -75,8 +82,8 @@ class World {
   }
 
   /** The same, once it grows. */
-  async growing(changes: Partial<JobArguments> = {}, trees?: number): Promise<JobHandle> {
-    const job = await this.grow(changes, trees);
+  async growing(changes: Partial<JobArguments> = {}): Promise<JobHandle> {
+    const job = await this.grow(changes);
     await until("trees grow", async () => ((await job.snapshot()).progress?.done ?? 0) > 0, 30);
     return job;
   }
@@ -93,7 +100,6 @@ class World {
   }
 }
 
-// biome-ignore lint/suspicious/noExplicitAny: reports are looked into by name
 const report = (answer: Answer | null): any => {
   expect(answer).not.toBeNull();
   expect((answer as { error?: ErrorShape }).error).toBeUndefined();
@@ -103,18 +109,31 @@ const error = (answer: Answer | null): ErrorShape => {
   expect(answer).toHaveProperty("error");
   return (answer as { error: ErrorShape }).error;
 };
-const request = (job: JobHandle) =>
-  JSON.parse(readFileSync(join(job.directory, "request.json"), "utf8"));
 const started = (job: JobHandle) =>
   JSON.parse(readFileSync(join(job.directory, "events.ndjson"), "utf8").split("\n")[0] ?? "{}");
-/** Processes that carry the job's mark, children in sessions of their own included. */
-const living = (job: JobHandle) =>
-  execFileSync("sh", [
-    "-c",
-    `grep -l "ML_EXECUTOR_JOB=${job.id}" /proc/[0-9]*/environ 2>/dev/null || true`,
-  ])
-    .toString()
-    .trim();
+/** Pids that have a file of the job's directory open: its supervisor, the job, what that forked. */
+function living(job: JobHandle): string[] {
+  return readdirSync("/proc").filter((pid) => {
+    if (!/^\d+$/.test(pid) || Number(pid) === process.pid) return false;
+    try {
+      const files = readdirSync(`/proc/${pid}/fd`);
+      return files.some((file) =>
+        readlinkSync(`/proc/${pid}/fd/${file}`).startsWith(job.directory),
+      );
+    } catch {
+      return false; // It ended while we looked.
+    }
+  });
+}
+
+/** Our own children that are zygotes of this world. */
+const zygotes = (world: World) =>
+  processesOf(world.directory).filter(
+    ({ parent, command }) => parent === process.pid && command.includes(" zygote "),
+  );
+
+/** The supervisor alone outlives the report, for the moment that it takes to end. */
+const gone = (job: JobHandle) => until("no process is left", () => living(job).length === 0, 2);
 
 describe.each(["fork", "spawn"])("jobs, started by %s", (method) => {
   test("train and predict; events in order, the report last", async () => {
@@ -150,11 +169,11 @@ describe.each(["fork", "spawn"])("jobs, started by %s", (method) => {
     expect(await job.state()).toBe("running");
     expect(await job.wait(0.1)).toBeNull();
     expect((await job.snapshot()).progress).toMatchObject({ unit: "tree", total: 10_000_000 });
-    expect(living(job)).not.toBe("");
+    expect(living(job).length).toBeGreaterThanOrEqual(2);
     await job.cancel();
     expect(await job.state()).toBe("cancelled");
     expect(error(await job.wait(0))).toMatchObject({ type: "cancelled", exitCode: 130 });
-    expect(living(job)).toBe("");
+    await gone(job);
     report(await (await world.train()).wait(60));
   });
 
@@ -170,14 +189,14 @@ describe.each(["fork", "spawn"])("jobs, started by %s", (method) => {
     await sent.cancel();
     expect(await sent.state()).toBe("cancelled");
     await running.cancel();
-    expect(living(running) + living(queued) + living(sent)).toBe("");
+    for (const job of [running, queued, sent]) await gone(job);
   });
 
   test("a timeout ends the job, whoever waits", async () => {
     const world = new World(method);
     const job = await world.growing({ timeout: 6 });
     expect(error(await job.wait(60))).toMatchObject({ type: "timeout-exceeded", exitCode: 124 });
-    expect(living(job)).toBe("");
+    await gone(job);
   });
 
   test("a job whose supervisor is killed becomes runner-crashed, and nothing of it stays", async () => {
@@ -185,17 +204,20 @@ describe.each(["fork", "spawn"])("jobs, started by %s", (method) => {
     const job = await world.growing();
     process.kill(started(job).supervisorPid, "SIGKILL");
     expect(error(await job.wait(30)).type).toBe("runner-crashed");
-    expect(living(job)).toBe("");
+    await gone(job);
   });
 
   test("a server that ends leaves its jobs to the next one", async () => {
     const world = new World(method);
-    const job = await world.growing({}, 3000);
+    const job = await world.growing();
     await world.service.close();
-    const other = world.another();
-    const same = await other.get(job.id, null);
-    expect(await same.state()).toBe("running");
-    report(await same.wait(60));
+    const same = await world.another().get(job.id, null);
+    const { lastSeq } = await same.snapshot();
+    await until("its trees go on growing", async () => (await same.snapshot()).lastSeq > lastSeq);
+    const since = await same.snapshot(lastSeq);
+    expect(since).toMatchObject({ state: "running", timeoutSeconds: 3600 });
+    await same.cancel();
+    expect(error(await same.wait(0)).type).toBe("cancelled");
   });
 
   test("a job that its server never started is started by the next one", async () => {
@@ -215,6 +237,45 @@ describe.each(["fork", "spawn"])("jobs, started by %s", (method) => {
   });
 });
 
+describe("the zygote", () => {
+  test("that is killed ends no job, and the next job gets another one", async () => {
+    const world = new World("fork", ["--slots", "2"]);
+    const job = await world.growing();
+    const [zygote, ...more] = zygotes(world);
+    expect(more).toEqual([]);
+    process.kill(zygote?.pid ?? 0, "SIGKILL");
+    const [first, second] = [await world.train(), await world.train({ outputDir: "second" })];
+    report(await first.wait(60));
+    report(await second.wait(60));
+    expect(await job.state()).toBe("running");
+    await job.cancel();
+    await gone(job);
+  });
+
+  test("ends with its server, and leaves the job", async () => {
+    const world = new World("fork");
+    const job = await world.growing();
+    expect(zygotes(world)).toHaveLength(1);
+    await world.service.close();
+    expect(zygotes(world)).toEqual([]);
+    const same = await world.another().get(job.id, null);
+    expect(await same.state()).toBe("running");
+    await same.cancel();
+  });
+
+  test("is warm once asked for; jobs that nobody started are started", async () => {
+    const world = new World("fork");
+    const store = new Store(world.config.home);
+    const python = { executable: testPython(), kind: "venv" as const, why: "a test", warnings: [] };
+    const { id } = await store.create((made) => jobRequest(made, { python }));
+    const then = Date.now() / 1000 - 60;
+    utimesSync(join(store.directory(id), "request.json"), then, then);
+    world.service.warm();
+    await until("the zygote is there", () => zygotes(world).length === 1, 30);
+    await until("the job has an answer", () => store.ended(id), 30);
+  });
+});
+
 describe("the resident process", () => {
   test("that dies ends only the call that ran in it", async () => {
     const world = new World("fork");
@@ -225,43 +286,28 @@ describe("the resident process", () => {
     report(await (await world.predict()).wait(60));
   });
 
-  test("is killed by a timeout; the call behind it is answered", async () => {
+  test("is killed by a timeout or a cancel; the calls behind it are answered", async () => {
     const world = new World("fork");
-    const rows = Array.from(
-      { length: 60_000 },
-      (_, n) => `${n % 977},${n % 83},${n % 89},${n % 2}`,
-    );
-    writeFileSync(join(world.directory, "big.csv"), `a,b,c,label\n${rows.join("\n")}\n`);
-    writeFileSync(
-      join(world.directory, "many.csv"),
-      `a,b,c\n${rows
-        .slice(0, 50_000)
-        .map((row) => row.slice(0, -2))
-        .join("\n")}\n`,
-    );
-    const config = {
-      algorithm: "KNeighborsClassifier",
-      hyperparameters: { algorithm: "brute", n_neighbors: 3 },
-      dataPath: "big.csv",
-      targetColumn: "label",
-    };
+    // Within what counts as light, and seconds of writing predictions.
+    writeFileSync(join(world.directory, "many.csv"), `a,b\n${"1,2\n".repeat(260_000)}`);
     report(await (await world.train()).wait(60));
-    report(await (await world.train({ config, outputDir: "slow" })).wait(120));
     report(await (await world.predict()).wait(60));
-    const slow = { modelPath: "slow", inputData: "many.csv" };
-    const jobs = [
-      await world.predict({ config: slow, timeout: 0.5, outputDir: "slow-out" }),
-      await world.predict(),
-      await world.predict({ config: slow, outputDir: "slow-out-2" }),
-    ] as const;
-    expect(request(jobs[0]).lane).toBe("light");
-    expect(error(await jobs[0].wait(60))).toMatchObject({
+    const many = { modelPath: "model", inputData: "many.csv" };
+    const late = await world.predict({ config: many, timeout: 0.2, outputDir: "late" });
+    const [behind, unwanted, last] = [
+      await world.predict({ outputDir: "p1" }),
+      await world.predict({ config: many, outputDir: "unwanted" }),
+      await world.predict({ outputDir: "p2" }),
+    ];
+    expect(late.request.lane).toBe("light");
+    expect(error(await late.wait(60))).toMatchObject({
       type: "timeout-exceeded",
-      nextCall: { tool: "predict", arguments: { timeout: 1 } },
+      nextCall: { tool: "predict", arguments: { timeout: 0.4 } },
     });
-    report(await jobs[1].wait(60));
-    await jobs[2].cancel();
-    expect(error(await jobs[2].wait(0)).type).toBe("cancelled");
+    report(await behind.wait(60));
+    await unwanted.cancel();
+    expect(error(await unwanted.wait(0)).type).toBe("cancelled");
+    report(await last.wait(60));
   });
 });
 

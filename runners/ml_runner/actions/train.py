@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml_runner import errors, frameworks, gpus, models, report, validate
+from ml_runner import errors, frameworks, gpus, models, report, validation
 from ml_runner.frameworks.base import CLASSIFICATION, Adapter, Learner, Model
 from ml_runner.training import pictures, requested, run_directory, tables
 from ml_runner.training.checkpoints import Checkpoints
@@ -37,7 +37,7 @@ def run(job: Job) -> dict[str, Any]:
     adapter, resolved = frameworks.resolve_training(
         job.request.get("framework") or "auto", job.config
     )
-    validate.check_framework(job.action, adapter.name, job.config)
+    validation.check_framework(job.action, adapter.name, job.config)
     job.phase("importing")
     plan = FoldPlan.from_config(job.config, job.config.get("seed"))
     asked = requested.of_call(job.config)

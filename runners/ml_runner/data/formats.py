@@ -177,7 +177,7 @@ def _json_or_csv(source: Source, named: str | None) -> str:
     text = source.head.decode("utf-8-sig", errors="replace").lstrip()
     try:
         value, end = json.JSONDecoder().raw_decode(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         # Cut off by the end of what was read, or broken: the name decides, and its parser tells.
         return "csv" if named in ("csv", "tsv") else "json"
     rest = text[end:].lstrip()

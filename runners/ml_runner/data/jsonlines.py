@@ -96,11 +96,18 @@ def read_document(
     try:
         with encodings.open_text(source, used) as file:
             text = file.read()
-        value = json.loads(text)
     except UnicodeDecodeError as error:
         raise encodings.cannot_decode(source, used) from error
     except (OSError, EOFError) as error:
         raise source.broken(error) from error
+    try:
+        value = json.loads(text)
+    except RecursionError as error:
+        raise fault(
+            source.path,
+            f"'{source.path}' is JSON but no table: it is nested too deeply",
+            solution="Write a list of objects with the same keys.",
+        ) from error
     except json.JSONDecodeError as error:
         if error.msg == "Extra data" and text.lstrip()[:1] == "{":
             return read_lines(source, encoding, warn)
@@ -146,7 +153,7 @@ _SPLIT = {"columns", "data", "index"}
 def _object(source: Source, number: int, line: str) -> dict[str, Any]:
     try:
         value = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         why = error.msg if isinstance(error, json.JSONDecodeError) else str(error)
         raise fault(
             source.path,

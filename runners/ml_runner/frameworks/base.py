@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -77,7 +77,7 @@ class Estimator:
         threads: set ``n_jobs`` to the job's threads even though the result may depend on it.
         accepts_strings: it takes columns of strings as they are.
         accepts_categories: it takes pandas' category columns as they are.
-        device: parameters that make it compute on a GPU, where that is there and asked for.
+        for_categories: parameters to set where there are columns of categories.
     """
 
     cls: type
@@ -88,6 +88,14 @@ class Estimator:
     threads: bool = False
     accepts_strings: bool = False
     accepts_categories: bool = False
+    for_categories: Mapping[str, Any] = field(default_factory=dict)
+
+    def check_values(self, sent: Mapping[str, Any]) -> None:
+        """Lets the library judge values that its classes themselves do not.
+
+        Raises:
+            InvalidConfiguration: naming the parameter.
+        """
 
     def fit_hooks(
         self, estimator: Any, progress: Progress

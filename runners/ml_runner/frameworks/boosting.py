@@ -152,17 +152,24 @@ def take_rounds(job: Job, parameters: dict[str, Any], aliases: Iterable[str], de
 
 
 def refuse_unknown(
-    sent: Mapping[str, Any], known: Iterable[str], title: str, hints: Mapping[str, str]
+    sent: Mapping[str, Any],
+    known: Iterable[str],
+    title: str,
+    hints: Mapping[str, str],
+    *,
+    preferred: Iterable[str] = (),
 ) -> None:
     """Raises ``InvalidConfiguration`` for a hyperparameter that the library does not know.
 
     Args:
         sent: the hyperparameters.
         known: names that are fine.
+        preferred: those of them to suggest, where some are only other names of others.
         title: the library, for the message.
         hints: name → what to use instead, for names of the library's other interfaces.
     """
     names = sorted(known)
+    shown = sorted(set(preferred) & set(names)) or names
     for name, value in sent.items():
         if name in names:
             continue
@@ -173,14 +180,14 @@ def refuse_unknown(
                 solution=hints[name],
                 metadata={"key": key, "sent": value},
             )
-        near = nearest(name, names)
+        near = nearest(name, shown) or nearest(name, names)
         raise errors.InvalidConfiguration(
             f"{title} has no parameter '{name}'",
-            solution=(f"Did you mean '{near}'? " if near else "") + f"It has: {', '.join(names)}.",
+            solution=(f"Did you mean '{near}'? " if near else "") + f"It has: {', '.join(shown)}.",
             metadata={
                 "key": key,
                 "sent": value,
-                "allowed": names,
+                "allowed": shown,
                 **({"nearest": near} if near else {}),
             },
         )

@@ -7,14 +7,13 @@ import faulthandler
 import gc
 import importlib
 import os
-import random
 import signal
 import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-from ml_runner import failures, files, validate
+from ml_runner import failures, files, validation
 from ml_runner.job import Job
 from ml_runner.process import launch, system
 from ml_runner.process.decline import Decline
@@ -46,7 +45,7 @@ def perform(job: Job) -> dict[str, Any]:
     from ml_runner import report
 
     try:
-        validate.validate(job.action, job.request)
+        validation.validate(job.action, job.request)
         body = load_action(job.action).run(job)
         return report.finish(job, body)
     except Decline:
@@ -94,8 +93,7 @@ def _stream(descriptor: int) -> TextIO:
 
 
 def _reseed() -> None:
-    # Forks of one zygote would all draw the same numbers.
-    random.seed()
+    # Forks of one zygote would all draw the same numbers; Python's own generator sees to itself.
     numpy = sys.modules.get("numpy")
     if numpy is not None:
         numpy.random.seed()

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ml_runner import errors, files, validate
+from ml_runner import errors, files, validation
 from ml_runner.process import ending
 
 Word = Callable[[ending.Circumstances], errors.ExecutorError]
@@ -50,7 +50,7 @@ def timeout_of(record: dict[str, Any]) -> float:
     """Seconds that the job of this ``JobRequest`` may run."""
     request = record["request"]
     sent = request.get("timeout")
-    return float(validate.default(request["action"], "timeout") if sent is None else sent)
+    return float(validation.default(request["action"], "timeout") if sent is None else sent)
 
 
 def _tell(directory: Path) -> bool:

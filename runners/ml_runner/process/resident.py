@@ -10,6 +10,7 @@ import importlib
 import os
 import signal
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from ml_runner import failures, files
 from ml_runner.job import EventLog, Job
 from ml_runner.process import adopt, child, ending, launch, lines, models, system
 from ml_runner.process.decline import Decline
+
+Perform = Callable[[Job], dict[str, Any]]
 
 __all__ = ["Decline", "describe", "forked", "main", "serve"]
 
@@ -39,8 +42,13 @@ def forked(zygote: int, path: str, threads: int) -> int:
     return serve(path, threads)
 
 
-def serve(path: str, threads: int) -> int:
+def serve(path: str, threads: int, perform: Perform = child.perform) -> int:
     """Connects to the Unix socket at ``path`` and answers until the other side closes.
+
+    Args:
+        path: of a socket that the server listens on.
+        threads: that each call may use.
+        perform: does a light job; raises ``Decline`` to have it done elsewhere.
 
     Returns:
         The process's exit code.
@@ -57,7 +65,7 @@ def serve(path: str, threads: int) -> int:
     try:
         lines.send(descriptor, zygote.hello())
         for message in lines.LineReader(descriptor):
-            lines.send(descriptor, {"id": message["id"], **_handle(message)})
+            lines.send(descriptor, {"id": message["id"], **_handle(message, perform)})
     except (BrokenPipeError, ConnectionResetError):
         pass
     return 0
@@ -82,18 +90,18 @@ def describe(request: dict[str, Any]) -> dict[str, Any]:
         return failures.to_error(error).to_answer()
 
 
-def _handle(message: dict[str, Any]) -> dict[str, Any]:
+def _handle(message: dict[str, Any], perform: Perform) -> dict[str, Any]:
     try:
         if message["type"] == "describe":
             return {"type": "answer", "answer": describe(message)}
         if message["type"] == "run":
-            return {"type": "answer", "answer": _run(Path(message["jobDir"]))}
+            return {"type": "answer", "answer": _run(Path(message["jobDir"]), perform)}
     except Decline as decline:
         return {"type": "decline", "why": decline.why}
     raise ValueError(f"unknown message {message['type']!r}")
 
 
-def _run(directory: Path) -> dict[str, Any]:
+def _run(directory: Path, perform: Perform) -> dict[str, Any]:
     """Does one light job and publishes its answer.
 
     Raises:
@@ -104,13 +112,13 @@ def _run(directory: Path) -> dict[str, Any]:
         raise Decline("another process has this job")
     try:
         if adopt.conclude(directory) is None:
-            ending.publish(directory, _perform(directory), durable=False)
+            ending.publish(directory, _perform(directory, perform), durable=False)
         return files.read_json(directory / "report.json")
     finally:
         os.close(lock)
 
 
-def _perform(directory: Path) -> dict[str, Any]:
+def _perform(directory: Path, perform: Perform) -> dict[str, Any]:
     record = files.read_json(directory / "request.json")
     events = EventLog(directory / "events.ndjson")
     events.append(
@@ -122,7 +130,7 @@ def _perform(directory: Path) -> dict[str, Any]:
     events.close()
     job = Job(directory, light=True)
     try:
-        return child.perform(job)
+        return perform(job)
     except Decline as decline:
         # Whoever reads the events must take the job for one that has not started.
         job.event("declined", why=decline.why)

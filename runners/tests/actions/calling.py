@@ -27,7 +27,7 @@ class Caller:
 
     def job(self, action: str, framework: str, config: dict[str, Any], **request: Any) -> Job:
         """A job that has not run."""
-        threads = request.pop("threads", 2)
+        threads = request.pop("threads", 1)
         light = request.pop("light", False)
         identifier = secrets.token_hex(8)
         directory = self.home / "jobs" / identifier

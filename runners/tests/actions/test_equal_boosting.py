@@ -27,7 +27,7 @@ def _of_large(parameters: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 XGBOOST = [
-    _case("breast_cancer", {"objective": "binary:logistic", "eta": 0.2}, test_size=0.2),
+    _case("breast_cancer", {"objective": "binary:logistic", "eta": 0.2}, test_size=0.2, threads=2),
     _case(
         "breast_cancer",
         {"objective": "binary:logistic", "subsample": 0.7, "colsample_bytree": 0.6},
@@ -56,7 +56,9 @@ XGBOOST = [
 ]
 
 LIGHTGBM = [
-    _case("breast_cancer", {"objective": "binary", "learning_rate": 0.2}, test_size=0.2),
+    _case(
+        "breast_cancer", {"objective": "binary", "learning_rate": 0.2}, test_size=0.2, threads=2
+    ),
     _case(
         "breast_cancer",
         {"objective": "binary", "bagging_fraction": 0.7, "bagging_freq": 1},
@@ -115,7 +117,9 @@ def test_equals_the_plain_call(
         **({"categorical": case["categorical"]} if case.get("categorical") else {}),
         **({"sampleWeightColumn": case["weight"]} if case.get("weight") else {}),
     }
-    report = caller.report("train", framework, config, outputDir="model")
+    threads = case.get("threads", 1)
+    report = caller.report("train", framework, config, outputDir="model", threads=threads)
+    assert report["metadata"]["threads"] == threads
     _compare_histories(expected["history"], caller)
     if case.get("patience"):
         found = report["metadata"]["bestIteration"]

@@ -42,7 +42,6 @@ TEXTS = {
     "dates": "when,n\n2024-01-01,1\n2024-01-02,2\n",
     "infinity": "a,b\ninf,1\n-inf,2\n",
     "years as names": "name,2019,2020\nBob,1,2\nAl,3,4\n",
-    "many rows, late text": "a,b\n" + "".join(f"{i},{i}\n" for i in range(70_000)) + "x,y\n",
 }
 
 
@@ -81,6 +80,17 @@ def test_random_tables(seed: int, read: Read, tmp_path: Path) -> None:
     path = tmp_path / "random.csv"
     frame.to_csv(path, index=False)
     assert_frame_equal(read(path).frame, pd.read_csv(path), check_exact=True)
+
+
+def test_late_text_makes_the_whole_column_text(read: Read, write: Write) -> None:
+    # By default pandas types such a table in pieces: numbers in the first, text in the last.
+    row = ",".join(["7"] * 20)
+    path = write(
+        ",".join(f"c{i}" for i in range(20)) + "\n" + f"{row}\n" * 70_000 + f"x{row[1:]}\n"
+    )
+    column = read(path).frame["c0"]
+    assert {type(value) for value in column.tolist()} == {str}
+    assert column.iloc[0] == "7"
 
 
 @pytest.mark.parametrize("compression", ["gzip", "bz2", "xz", "zip"])
@@ -221,3 +231,11 @@ def test_npy(read: Read, tmp_path: Path) -> None:
     assert read(tmp_path / "v.npy").frame["0"].tolist() == [1.5, 2.5]
     np.save(tmp_path / "s.npy", np.array([(1, 2.5)], dtype=[("n", "i8"), ("f", "f8")]))
     assert list(read(tmp_path / "s.npy").frame.columns) == ["n", "f"]
+
+
+def test_npz_of_one_narrow_matrix(read: Read, tmp_path: Path) -> None:
+    path = tmp_path / "t.npz"
+    np.savez(path, X=np.array([[0.5], [1.5]]), y=np.array([1, 2]))
+    frame = read(path).frame
+    assert list(frame.columns) == ["0", "y"]
+    assert frame["0"].tolist() == [0.5, 1.5]

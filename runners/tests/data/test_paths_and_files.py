@@ -277,6 +277,11 @@ def test_json_that_is_no_table(refused: Refused, write: Write) -> None:
     assert "no table" in refused(write('{"a": {"b": 1}, "c": 2, "d": []}', "t.json")).message
 
 
+@pytest.mark.parametrize("name", ["t.json", "t.jsonl"])
+def test_json_nested_without_end(name: str, refused: Refused, write: Write) -> None:
+    assert refused(write("[" * 100_000 + "\n", name)).type == "data-loading-error"
+
+
 def test_json_without_rows(refused: Refused, write: Write) -> None:
     assert "0 rows" in refused(write("[]", "t.json")).message
 

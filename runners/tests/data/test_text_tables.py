@@ -89,8 +89,8 @@ def test_wrong_encoding_given(given: str, line: int, refused: Refused, write: Wr
 
 
 def test_wrong_encoding_given_late(refused: Refused, write: Write) -> None:
-    path = write("a,n\n" + "x,1\n" * 50_000 + "é,2\n", encoding="cp1252")
-    assert refused(path, encoding="utf-8").metadata["line"] == 50_002
+    path = write("a,n\n" + "x,1\n" * 600_000 + "é,2\n", encoding="cp1252")
+    assert refused(path, encoding="utf-8").metadata["line"] == 600_002
 
 
 @pytest.mark.parametrize("name", ["utf-99", "rot13", "base64", ""])

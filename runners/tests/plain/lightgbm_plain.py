@@ -44,7 +44,7 @@ def run(directory, case):
     if case.get("patience"):
         callbacks.append(lightgbm.early_stopping(case["patience"], verbose=False))
     booster = lightgbm.train(
-        {**case["parameters"], "num_threads": 2, "verbosity": -1},
+        {**case["parameters"], "num_threads": case.get("threads", 1), "verbosity": -1},
         dtrain,
         num_boost_round=case["rounds"],
         valid_sets=sets,

@@ -38,7 +38,7 @@ def run(directory, case):
     evals = [(dtrain, "train")] + ([(matrix(test), "validation")] if held else [])
     history = {}
     booster = xgboost.train(
-        {**case["parameters"], "nthread": 2},
+        {**case["parameters"], "nthread": case.get("threads", 1)},
         dtrain,
         num_boost_round=case["rounds"],
         evals=evals,

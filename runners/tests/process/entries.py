@@ -234,3 +234,18 @@ def draw(directory: Path) -> None:
     child.make_fresh(1)
     drawn = [random.random(), float(numpy.random.random())]
     answer(directory, {"executionReport": {"exitCode": 0, "drawn": drawn}})
+
+
+def work_and_answer(directory: Path) -> None:
+    """Has descendants of every kind and events, and then succeeds."""
+    job = Job(directory)
+    subprocess.Popen(["sleep", "600"], start_new_session=True)
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            time.sleep(600)
+        os._exit(0)
+    for done in range(5):
+        job.progress("round", done + 1, 5)
+        time.sleep(0.01)
+    succeed(directory)

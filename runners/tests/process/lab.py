@@ -86,17 +86,17 @@ class Lab:
         self._processes.append(process)
         return process
 
-    def run(self, directory: Path, entry: str, within: float = 20) -> dict[str, Any]:
+    def run(self, directory: Path, entry: str, within: float = 60) -> dict[str, Any]:
         """Does a job from beginning to end; its answer."""
         self.supervise(directory, entry)
         return self.answer(directory, within)
 
-    def answer(self, directory: Path, within: float = 20) -> dict[str, Any]:
+    def answer(self, directory: Path, within: float = 60) -> dict[str, Any]:
         """The job's report, once it is there."""
         until(lambda: (directory / "report.json").exists(), within, f"report of {directory}")
         return json.loads((directory / "report.json").read_text())
 
-    def error(self, directory: Path, within: float = 20) -> dict[str, Any]:
+    def error(self, directory: Path, within: float = 60) -> dict[str, Any]:
         """The error that the job ended with."""
         return self.answer(directory, within)["error"]
 
@@ -116,7 +116,7 @@ class Lab:
             leftovers.kill(directory.name, directory)
 
 
-def until(condition: Callable[[], Any], within: float = 10, what: str = "condition") -> Any:
+def until(condition: Callable[[], Any], within: float = 30, what: str = "condition") -> Any:
     """The first true value of ``condition``; fails the test where there is none in time."""
     end = time.monotonic() + within
     while True:

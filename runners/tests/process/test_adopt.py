@@ -37,6 +37,10 @@ def test_a_killed_supervisor_takes_its_job_along(lab: Lab) -> None:
     kill_supervisor(lab, job, "loop_deaf", 2)
     main = event(job, "started")["pid"]
     until(lambda: not alive(main), 2, "death of the job")
+    # Its child, a mere fork, does not; whoever adopts the job finds it.
+    assert len([pid for pid in pids(job) if alive(pid)]) == 1
+    assert adopt(lab, job) == ["crashed"]
+    assert not any(map(alive, pids(job)))
 
 
 def test_adopt_declares_a_dead_job_crashed_and_leaves_nothing_of_it(lab: Lab) -> None:

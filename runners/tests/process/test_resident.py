@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ import pytest
 from ml_runner import files, manifest
 from tests.process.lab import Lab, alive, events, has_event, until
 from tests.process.test_run import iris, request
+
+DRIVER = Path(__file__).with_name("resident_driver.py")
 
 
 class Connection:
@@ -57,7 +60,7 @@ def resident(lab: Lab, tmp_path: Path, request: pytest.FixtureRequest) -> Any:
         server = socket.socket(socket.AF_UNIX)
         server.bind(path)
         server.listen()
-        server.settimeout(30)
+        server.settimeout(120)
         if request.param == "forked":
             parent = lab.runner(
                 "zygote", "--framework", "sklearn", stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -115,6 +118,28 @@ def test_leaves_no_output_directory_locked(lab: Lab, resident: Make) -> None:
         assert "executionReport" in connection.run(job)["answer"]
 
 
+def test_predicts_again_with_the_model_that_it_has_loaded(lab: Lab, resident: Make) -> None:
+    iris(lab)
+    connection = resident()
+    trained = lab.job(request=request())
+    assert "executionReport" in connection.run(trained)["answer"]
+    answers = []
+    for number in range(3):
+        job = lab.job(
+            lane="light",
+            request={
+                "action": "predict",
+                "framework": "auto",
+                "config": {"modelPath": "models/run1", "inputData": "iris.csv"},
+                "outputDir": f"predictions{number}",
+            },
+        )
+        message = connection.run(job)
+        assert "executionReport" in message["answer"], message
+        answers.append(message["answer"]["executionReport"]["predictions"]["samplePredictions"])
+    assert answers[0] == answers[1] == answers[2]
+
+
 def test_answers_errors_and_goes_on(lab: Lab, resident: Make) -> None:
     connection = resident()
     absent = connection.run(lab.job(lane="light", request=request()))
@@ -133,6 +158,25 @@ def test_declines_what_another_process_has(lab: Lab, resident: Make) -> None:
     assert message["type"] == "decline"
     assert events(job) == []
     os.close(lock)
+
+
+def test_a_declined_job_is_queued_again(lab: Lab, tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(str(path))
+    server.listen()
+    parent = lab.start([sys.executable, str(DRIVER), str(path)])
+    connection = Connection(server.accept()[0], parent)
+    server.close()
+    job = lab.job(lane="light", request=request())
+    message = connection.run(job)
+    assert message == {"type": "decline", "id": 7, "why": "the model brings a script"}
+    assert not (job / "report.json").exists()
+    # It counts as never started: a supervisor runs it as a process of its own.
+    assert "executionReport" in lab.run(job, "succeed")
+    assert [e["type"] for e in events(job)] == ["started", "phase", "declined", "started", "ended"]
+    assert [e["seq"] for e in events(job)] == [1, 2, 3, 4, 5]
+    connection.close()
 
 
 def test_answers_a_job_that_has_its_report(lab: Lab, resident: Make) -> None:

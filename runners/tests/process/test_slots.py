@@ -95,7 +95,7 @@ def test_cancel_while_queued(lab: Lab) -> None:
     began = time.monotonic()
     cancel(queued)
     error = lab.error(queued)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 5
     assert error["type"] == "cancelled"
     assert "queue" in error["message"]
     assert "elapsedSeconds" not in error["metadata"]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
-from ml_runner.process.streams import HALF_BYTES, BoundedLog
+from ml_runner.process.streams import HALF_BYTES, BoundedLog, Stream
 from tests.process.lab import Lab, has_event, until
 
 MIB = 1024 * 1024
@@ -44,6 +45,15 @@ def test_last_lines(tmp_path: Path) -> None:
     log.write(b"\xff\n")
     assert log.last_lines(3).splitlines() == ["a", "Fehler: käputt", "\ufffd"]
     log.close()
+
+
+def test_what_is_left_in_a_pipe_is_taken_without_waiting_for_its_writers(tmp_path: Path) -> None:
+    stream = Stream(tmp_path / "log")
+    os.write(stream.writer, b"last words\n")
+    stream.drain()
+    stream.close()
+    os.close(stream.writer)
+    assert (tmp_path / "log").read_bytes() == b"last words\n"
 
 
 def test_a_flood_neither_grows_memory_nor_files(lab: Lab) -> None:

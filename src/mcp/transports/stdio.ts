@@ -13,7 +13,8 @@ export async function serveStdio(services: Services): Promise<void> {
   const ended = new Promise<void>((resolve) => {
     process.stdin.once("end", resolve).once("close", resolve);
     process.stdout.once("error", () => resolve());
-    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, () => resolve());
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
+      process.once(signal, () => resolve());
   });
   const server = await serve(transport, services, null);
   // Warm up only once the client has its answer: the start is what it waits for.

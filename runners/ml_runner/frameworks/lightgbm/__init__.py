@@ -30,6 +30,13 @@ def _plain(name: str) -> str:
 class LightGBMEstimator(Estimator):
     """One of the library's scikit-learn classes."""
 
+    def check_values(self, sent: Mapping[str, Any]) -> None:
+        """As for the native training."""
+        from ml_runner.frameworks.lightgbm import parameters
+
+        native = {name: value for name, value in sent.items() if name in self.parameters}
+        parameters.check_values(native, native)
+
     def fit_hooks(
         self, estimator: Any, progress: Progress
     ) -> tuple[dict[str, Any], dict[str, Any]]:

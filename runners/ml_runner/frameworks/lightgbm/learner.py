@@ -44,7 +44,9 @@ class LightGBMLearner:
         own = dict(self._sent)
         counts = names.aliases()["num_iterations"]
         self._rounds = boosting.take_rounds(job, own, counts, _LIBRARY_ROUNDS)
-        boosting.refuse_unknown(own, names.known(), "LightGBM", names.hints())
+        boosting.refuse_unknown(
+            own, names.known(), "LightGBM", names.hints(), preferred=names.aliases()
+        )
         boosting.set_seed(job, own, names.aliases()["seed"])
         if names.value_of(own, "num_threads") is None:
             own["num_threads"] = job.threads

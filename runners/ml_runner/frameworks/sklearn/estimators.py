@@ -89,10 +89,14 @@ def names() -> list[str]:
     found = set()
     for part in _MODULES:
         module = importlib.import_module(f"sklearn.{part}")
-        for name in getattr(module, "__all__", ()):
-            member = getattr(module, name, None)
+        for name in getattr(module, "__all__", None) or dir(module):
+            try:
+                member = getattr(module, name, None)
+            except ImportError:  # an experimental one that nobody enabled
+                continue
             if (
-                inspect.isclass(member)
+                not name.startswith("_")
+                and inspect.isclass(member)
                 and issubclass(member, BaseEstimator)
                 and hasattr(member, "predict")
                 and _kind_of_class(member) is not None
@@ -200,16 +204,17 @@ def build(
     }
     own = {parameter: value for parameter, value in values.items() if "__" not in parameter}
     nested = {parameter: value for parameter, value in values.items() if "__" in parameter}
-    known = set(_parameter_names(found.cls)) | found.parameters
+    names = sorted(_parameter_names(found.cls))
     for parameter in own:
-        if parameter not in known:
-            raise _unknown(name, parameter, parameters[parameter], sorted(known), key)
+        if parameter not in names and parameter not in found.parameters:
+            raise _unknown(name, parameter, parameters[parameter], names, key)
     estimator = found.cls(**own)
     for parameter, value in nested.items():
         if parameter not in estimator.get_params(deep=True):
             raise _unknown(name, parameter, value, sorted(estimator.get_params(deep=True)), key)
         estimator.set_params(**{parameter: value})
     _check_values(estimator, parameters, key)
+    found.check_values(own)
     return estimator
 
 
@@ -269,9 +274,9 @@ def _unknown(
 
 def _check_values(estimator: Any, sent: dict[str, Any], key: str) -> None:
     """Lets scikit-learn judge the values before any data is read (it does so again in ``fit``)."""
-    validate = getattr(estimator, "_validate_params", None)
-    if validate is None:
-        return
+    if not hasattr(estimator, "_parameter_constraints"):
+        return  # not one of scikit-learn's own
+    validate = estimator._validate_params
     try:
         validate()
         return

@@ -49,6 +49,9 @@ class SklearnLearner:
         self.task: str | None = estimators.task_of(self._estimator, self.algorithm)
         self.classes: list[Any] | None = None
         self._sent = sent
+        if config.get("categorical"):
+            unset = {k: v for k, v in self._found.for_categories.items() if k not in sent}
+            self._estimator.set_params(**unset)
         self._seed(job, sent)
         for name in estimators.ambiguous_ones(self._estimator, sent):
             job.warn(

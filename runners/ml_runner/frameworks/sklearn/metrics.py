@@ -50,13 +50,16 @@ def names() -> list[str]:
     """All names that ``find`` knows."""
     from sklearn.metrics import get_scorer_names
 
-    return sorted({*get_scorer_names(), *_OF_LABELS, *_OF_SCORES, *_OF_NUMBERS})
+    every = {*get_scorer_names(), *_OF_LABELS, *_OF_SCORES, *_OF_NUMBERS}
+    return sorted(name for name in every if find(name) is not None)
 
 
 def find(name: str) -> Metric | None:
     """The scorer of that name, or else the metric function; None where there is neither."""
     import sklearn.metrics
 
+    if name.endswith("_samples"):
+        return None  # for rows with several labels each
     if name in sklearn.metrics.get_scorer_names():
         return _from_scorer(name, sklearn.metrics.get_scorer(name))
     function = getattr(sklearn.metrics, name, None)

@@ -32,6 +32,13 @@ def _plain(name: str) -> str:
 class XGBoostEstimator(Estimator):
     """One of the library's scikit-learn classes."""
 
+    def check_values(self, sent: Mapping[str, Any]) -> None:
+        """As for the native training."""
+        from ml_runner.frameworks.xgboost import parameters
+
+        native = {name: value for name, value in sent.items() if name in self.parameters}
+        parameters.check_values(native, native)
+
     def fit_hooks(
         self, estimator: Any, progress: Progress
     ) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -99,6 +106,7 @@ class XGBoostAdapter:
             default_seed=None,
             threads=True,
             accepts_categories=True,
+            for_categories={"enable_categorical": True},
         )
 
     def metric(self, name: str) -> Metric | None:
