@@ -60,7 +60,7 @@ def to_error(error: BaseException, job: Job | None = None) -> errors.ExecutorErr
         if isinstance(error, ModuleNotFoundError) and error.name:
             return _not_installed(error.name)
         return _defect(error, job)
-    return _training_failure(error, frames)
+    return _training_failure(error)
 
 
 def _explain(error: BaseException) -> errors.ExecutorError | None:
@@ -74,12 +74,10 @@ def _explain(error: BaseException) -> errors.ExecutorError | None:
     return None
 
 
-def _training_failure(
-    error: BaseException, frames: list[tuple[Owner, FrameType, int]]
-) -> errors.ExecutorError:
+def _training_failure(error: BaseException) -> errors.ExecutorError:
     metadata: dict[str, Any] = {"exception": type(error).__name__}
     where = ""
-    frame = _users_frame(error, frames)
+    frame = users_frame(error)
     if frame is not None:
         metadata["frame"] = frame
         where = f" ({Path(frame['file']).name}, line {frame['line']}, in {frame['function']})"
@@ -102,10 +100,8 @@ def _training_failure(
     )
 
 
-def _users_frame(
-    error: BaseException, frames: list[tuple[Owner, FrameType, int]]
-) -> dict[str, Any] | None:
-    """The innermost line of the user's own code."""
+def users_frame(error: BaseException) -> dict[str, Any] | None:
+    """The innermost line of the user's own code: file, line, function, code."""
     if isinstance(error, SyntaxError) and error.filename and _owner(error.filename) == "user":
         return {
             "file": error.filename,
@@ -113,7 +109,7 @@ def _users_frame(
             "function": "<module>",
             "code": (error.text or "").strip(),
         }
-    for owner, frame, line in reversed(frames):
+    for owner, frame, line in reversed(list(_frames(error.__traceback__))):
         if owner == "user":
             file = frame.f_code.co_filename
             return {

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from ml_runner import calls, errors, files, frameworks
 from ml_runner.nearest import nearest
+from ml_runner.process.decline import Decline
+from ml_runner.scripts import Script
 from ml_runner.training import run_directory
 
 if TYPE_CHECKING:
@@ -72,8 +74,12 @@ def describe(
     name: str,
     parameters: Mapping[str, Any],
     preprocessing: list[dict[str, Any]],
+    script: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """The content of ``<name>.meta.json`` for a model file of content ``data``."""
+    """The content of ``<name>.meta.json`` for a model file of content ``data``.
+
+    ``script`` is what ``saved_script`` gives of the caller's own code, where the model needs that.
+    """
     record: dict[str, Any] = {
         "format": "ml-executor-model",
         "version": _VERSION,
@@ -89,6 +95,7 @@ def describe(
         },
         "parameters": dict(parameters),
         "preprocessing": preprocessing,
+        **({} if script is None else {"script": dict(script)}),
         "versions": adapter.versions(),
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "jobId": job.id,
@@ -99,6 +106,33 @@ def describe(
     record = json.loads(json.dumps(record, default=repr))
     record["hmac"] = _signature(record)
     return json.dumps(record, ensure_ascii=False, indent=1).encode()
+
+
+def saved_script(main: str, sources: Mapping[str, bytes]) -> dict[str, Any]:
+    """How a descriptor names the code that a model needs.
+
+    Args:
+        main: path of the script, seen from the model's directory.
+        sources: likewise, of every file of it → its content.
+    """
+    digests = {path: hashlib.sha256(source).hexdigest() for path, source in sources.items()}
+    return {"main": main, "files": digests}
+
+
+def _import_script(model: Path, script: Mapping[str, Any]) -> None:
+    """Imports the code that a model was made with, after a look that it is still that code."""
+    for name, digest in script["files"].items():
+        path = model.parent / name
+        found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+        if found != digest:
+            raise errors.ModelLoadingError(
+                f"'{path}', code that the model '{model}' needs, "
+                + ("is not there" if found is None else "has changed since the model was saved"),
+                solution="Put the file back as it was, or train the model anew.",
+                metadata={"path": str(path), "model": str(model)},
+            )
+    main = model.parent / script["main"]
+    Script(main, str(main))
 
 
 def descriptor_path(model: Path) -> Path:
@@ -227,7 +261,11 @@ def load(job: Job) -> Loaded:
 
     path = find(job)
     allowed = bool(job.config.get("allowPickle"))
-    loaded = memory.cached(path, lambda: read(path, allow_pickle=allowed))
+
+    def load_it() -> Loaded:
+        return read(path, allow_pickle=allowed, without_scripts=job.light)
+
+    loaded = memory.cached(path, load_it)
     if not loaded.safe and not allowed:
         raise _refused(path)
     _check_framework(job, loaded)
@@ -236,11 +274,17 @@ def load(job: Job) -> Loaded:
     return loaded
 
 
-def read(path: Path, *, allow_pickle: bool = False) -> Loaded:
+def read(path: Path, *, allow_pickle: bool = False, without_scripts: bool = False) -> Loaded:
     """Reads a model file, and its descriptor where that holds.
+
+    Args:
+        path: absolute.
+        allow_pickle: load a pickle of unknown origin too.
+        without_scripts: this process goes on after the job: no code of a user is imported into it.
 
     Raises:
         ModelLoadingError: see ``load``.
+        Decline: ``without_scripts``, and the model needs its script.
     """
     try:
         data = path.read_bytes()
@@ -255,6 +299,10 @@ def read(path: Path, *, allow_pickle: bool = False) -> Loaded:
     safe = descriptor is not None or adapter.is_safe(path)
     if not safe and not allow_pickle:
         raise _refused(path, warnings)
+    if descriptor is not None and descriptor.get("script") is not None:
+        if without_scripts:
+            raise Decline("the model brings a script")
+        _import_script(path, descriptor["script"])
     model = adapter.load(path, data, descriptor["model"] if descriptor else None)
     if descriptor is not None:
         warnings += _other_versions(descriptor["versions"], adapter.versions())

@@ -6,9 +6,11 @@ arguments or the standard input of the program that runs it.
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import inspect
 import sys
+import sysconfig
 import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -104,6 +106,22 @@ class Script:
             stderr=text,
         )
 
+    def files(self) -> dict[str, bytes]:
+        """The script and the modules beside it that it has imported: path from its folder → source.
+
+        What a copy of the script needs to be imported elsewhere.
+        """
+        folder = self.path.parent
+        found = {self.path.name: self.source}
+        for module in list(sys.modules.values()):
+            file = getattr(module, "__file__", None)
+            if not isinstance(file, str) or not file.endswith(".py"):
+                continue
+            path = Path(file)
+            if folder in path.parents and not _is_installed(path):
+                found[path.relative_to(folder).as_posix()] = path.read_bytes()
+        return found
+
     def choose(
         self, name: str | None, *, is_candidate: Callable[[Any], bool], kind: str
     ) -> Callable[..., Any]:
@@ -174,10 +192,9 @@ class Script:
             ModelLoadingError: it raised.
         """
         given = dict(arguments)
-        try:
-            parameters = inspect.signature(maker).parameters
-        except (TypeError, ValueError):
-            parameters = {}
+        parameters: dict[str, inspect.Parameter] = {}
+        with contextlib.suppress(TypeError, ValueError):
+            parameters = dict(inspect.signature(maker).parameters)
         takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
         for key, value in {**fill, "config": dict(config)}.items():
             if key in parameters and key not in given:
@@ -209,6 +226,25 @@ class Script:
             raise
         except Exception as error:
             raise self._failed(error, f"{name}(…): {error}") from error
+
+
+def of_call(config: Mapping[str, Any], resolve: Callable[..., Path]) -> Script | None:
+    """The ``modelScript`` of a call, imported; None where it names none.
+
+    Args:
+        config: the call's config.
+        resolve: ``Job.resolve``.
+    """
+    sent = config.get("modelScript")
+    return None if sent is None else Script(resolve(sent, key="config.modelScript"), sent)
+
+
+def _is_installed(path: Path) -> bool:
+    """Whether a module comes with Python, an environment or this program, wherever that lies."""
+    ours = Path(__file__).resolve().parent
+    return bool({"site-packages", "dist-packages"} & set(path.parts)) or any(
+        Path(folder) in path.parents for folder in (sysconfig.get_path("stdlib"), ours)
+    )
 
 
 def _siblings(path: Path) -> list[str]:

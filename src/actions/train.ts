@@ -133,6 +133,7 @@ export const train = defineAction({
   },
   rules: [
     { kind: "excludes", keys: ["algorithm", "modelScript"] },
+    { kind: "excludes", keys: ["hyperparameters", "modelScript"] },
     { kind: "onlyWith", key: "modelClass", keys: ["modelScript"] },
     { kind: "onlyWith", key: "modelArgs", keys: ["modelScript"] },
     { kind: "excludes", keys: ["validationData", "validationSplit"] },

@@ -21,6 +21,7 @@ from ml_runner.training.user_code import warnings_collected
 if TYPE_CHECKING:
     from ml_runner.data import TableData
     from ml_runner.job import Job
+    from ml_runner.scripts import Script
     from ml_runner.training.run_directory import RunDirectory
 
 
@@ -248,6 +249,9 @@ def _save(
             continue
         size = len(content)
         scaling = job.config.get("featureScaling") or "none"
+        script = None
+        if learner.script is not None:
+            script = _save_script(directory, learner.script)
         description = models.describe(
             job,
             adapter,
@@ -257,6 +261,7 @@ def _save(
             name=name,
             parameters=learner.parameters,
             preprocessing=[] if scaling == "none" else [{"type": "scale", "method": scaling}],
+            script=script,
         )
         directory.write(None, models.descriptor_path(path).name, description)
     importances = model.feature_importances()
@@ -270,6 +275,15 @@ def _save(
             _csv(["feature", "importance"], rows),
         )
     return size
+
+
+def _save_script(directory: RunDirectory, script: Script) -> dict[str, Any]:
+    """Copies the caller's code beside the model; returns how the descriptor names it."""
+    sources = {f"model_script/{name}": source for name, source in script.files().items()}
+    main = f"model_script/{script.path.name}"
+    for name, source in sources.items():
+        directory.write("modelScript" if name == main else None, name, source)
+    return models.saved_script(main, sources)
 
 
 def _write_folds(

@@ -40,6 +40,8 @@ def resolve_training(framework: str, config: dict[str, Any]) -> tuple[Adapter, s
     if framework != "auto":
         return get(framework), None
     algorithm = config.get("algorithm")
+    if config.get("modelScript") is not None:
+        return _of_script()
     if algorithm is None:
         raise errors.InvalidConfiguration(
             "framework is 'auto', and config.algorithm does not say what to train",
@@ -63,6 +65,22 @@ def resolve_training(framework: str, config: dict[str, Any]) -> tuple[Adapter, s
         )
     adapter = next(adapter for claim, adapter in claims if claim == strength)
     return adapter, f"{algorithm} is an algorithm of {adapter.title}"
+
+
+def _of_script() -> tuple[Adapter, str]:
+    takers = [
+        row["name"]
+        for row in manifest.load()["frameworks"]
+        if "modelScript" in row["actions"].get("train", {}).get("keys", [])
+    ]
+    if len(takers) > 1:
+        raise errors.InvalidConfiguration(
+            "framework is 'auto', and config.modelScript does not tell which one it is written for",
+            solution=f"Name the framework: {', '.join(takers)}.",
+            metadata={"key": "framework", "sent": "auto", "allowed": takers},
+        )
+    adapter = get(takers[0])
+    return adapter, f"a modelScript is trained with {adapter.title}"
 
 
 def estimator_class(name: str) -> Estimator | None:

@@ -21,6 +21,7 @@ from ml_runner.training.metrics import Metric, Outputs
 if TYPE_CHECKING:
     from ml_runner.data import TableData
     from ml_runner.job import Job
+    from ml_runner.scripts import Script
 
 CLASSIFICATION, REGRESSION = "classification", "regression"
 
@@ -160,6 +161,7 @@ class Learner(Protocol):
         watches_validation: validation data take part in the fit (a split is for that, not a test).
         gpu_used: whether fits run on a GPU.
         parameters: all its parameters, for the descriptor.
+        script: the caller's own code that it is made of; None where it is the library's.
     """
 
     algorithm: str
@@ -172,6 +174,7 @@ class Learner(Protocol):
     watches_validation: bool
     gpu_used: bool
     parameters: dict[str, Any]
+    script: Script | None
 
     def prepare(self, data: TableData) -> None:
         """Holds the target against the algorithm; fixes ``task`` and ``classes``.

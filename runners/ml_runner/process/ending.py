@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import math
 import os
 import signal
 import time
@@ -80,7 +81,8 @@ class Circumstances:
 
 def timed_out(what: Circumstances, timeout: float) -> errors.ExecutorError:
     """The job ran into its timeout of ``timeout`` seconds."""
-    doubled = round(2 * timeout)
+    longest = manifest.action(what.request["action"])["input"]["properties"]["timeout"]["maximum"]
+    doubled = min(math.ceil(2 * timeout), longest)
     resume = what.resume_call(timeout=doubled)
     if resume:
         solution = f"Go on from the last checkpoint with a longer timeout ({doubled} seconds)."

@@ -14,7 +14,6 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +22,9 @@ from ml_runner.job import EventLog
 from ml_runner.process import adopt, child, control, descendants, ending, launch, system
 from ml_runner.process.history import History
 from ml_runner.process.slots import SlotQueue
+from ml_runner.process.stopping import Leftovers, Stop
 from ml_runner.process.streams import Stream
 
-# From the request to stop: so long may the job write a checkpoint, so long may its processes end.
-SECONDS_TO_STOP = 3.0
-SECONDS_TO_TERMINATE = 1.0
-# What a job leaves running after its own end may tidy up for so long.
-SECONDS_FOR_LEFTOVERS = 0.25
-# A process that SIGKILL does not end within this hangs in the kernel; the answer does not wait.
-SECONDS_TO_DIE = 4.0
-_KILL_AGAIN_SECONDS = 0.02
 _PUBLISH_RETRY_SECONDS = 60.0
 
 
@@ -70,23 +62,6 @@ def supervise(directory: Path, entry: launch.Entry = child.main, *, lock: int | 
         return _report_defect(directory, error)
 
 
-@dataclass
-class Stop:
-    """Why, and since when, the job is being ended.
-
-    Attributes:
-        word: makes the final error of the circumstances.
-        since: ``time.monotonic`` of the request to stop.
-        answered: whether the job had written its answer before.
-        sent: how far it has come: the last signal sent.
-    """
-
-    word: control.Word
-    since: float
-    answered: bool
-    sent: signal.Signals | None = None
-
-
 class Supervisor:
     """One job's life: queued, running, ending. ``run`` does it all.
 
@@ -109,10 +84,9 @@ class Supervisor:
         self.pid: int | None = None
         self.started: float | None = None
         self.status: int | None = None
-        self.ended: float | None = None
+        self.leftovers: Leftovers | None = None
         self.oom_kills = 0
         self._control_buffer = b""
-        self._leftovers_since: float | None = None
 
     def run(self) -> None:
         """Waits for the slot, runs the job and publishes its answer."""
@@ -191,77 +165,34 @@ class Supervisor:
         """Until the job and all its descendants are gone, or cannot be killed."""
         while True:
             children_left = self._reap()
-            if self.status is not None and not children_left:
+            if self.leftovers is not None and not children_left:
                 return
-            now = time.monotonic()
-            if self._give_up(now):
+            ending_it = self.leftovers or self.stop
+            if ending_it is not None and ending_it.hopeless:
                 sys.stderr.write(f"job {self.record['id']}: processes survive SIGKILL\n")
                 return
-            self._handle_ready(max(0.0, self._act(now) - time.monotonic()))
+            self._handle_ready(max(0.0, self._act() - time.monotonic()))
 
     def _reap(self) -> bool:
         statuses, children_left = descendants.reap()
         if self.pid in statuses:
             self.status = os.waitstatus_to_exitcode(statuses[self.pid])
-            self.ended = time.monotonic()
+            self.leftovers = Leftovers(time.monotonic())
         return children_left
 
-    def _act(self, now: float) -> float:
-        """Does what is due by ``now``; returns when to come back, in ``time.monotonic`` terms."""
+    def _act(self) -> float:
+        """Does what is due now; returns when to come back, in ``time.monotonic`` terms."""
+        assert self.pid is not None
         assert self.started is not None
-        if self.status is not None:
-            return self._end_leftovers(now)
+        if self.leftovers is not None:
+            return self.leftovers.press()
         if self.stop is None:
             deadline = self.started + self.timeout
-            if now < deadline:
+            if time.monotonic() < deadline:
                 return deadline
-            timeout = self.timeout
-            self._request_stop(lambda what: ending.timed_out(what, timeout))
-        return self._press(now)
-
-    def _press(self, now: float) -> float:
-        """The request to stop: SIGUSR1 to the job, then SIGTERM and SIGKILL to all."""
+            self._request_stop(control.word(errors.TimeoutExceeded.type, self.record))
         assert self.stop is not None
-        assert self.pid is not None
-        terminate = self.stop.since + SECONDS_TO_STOP
-        kill = terminate + SECONDS_TO_TERMINATE
-        if self.stop.sent is None:
-            self.stop.sent = signal.SIGUSR1
-            descendants.send([self.pid], signal.SIGUSR1)
-        if now < terminate:
-            return terminate
-        if now < kill:
-            if self.stop.sent is not signal.SIGTERM:
-                self.stop.sent = signal.SIGTERM
-                self._terminate_all()
-            return kill
-        return self._kill_all(now)
-
-    def _end_leftovers(self, now: float) -> float:
-        """The job has ended; what it left running is asked to end, then killed."""
-        if self._leftovers_since is None:
-            self._leftovers_since = now
-            self._terminate_all()
-        kill = self._leftovers_since + SECONDS_FOR_LEFTOVERS
-        return kill if now < kill else self._kill_all(now)
-
-    def _terminate_all(self) -> None:
-        found = descendants.descendants()
-        descendants.send(found, signal.SIGTERM)
-        # A stopped process takes a signal only when it goes on.
-        descendants.send(found, signal.SIGCONT)
-
-    def _kill_all(self, now: float) -> float:
-        """Again and again: as subreaper this process inherits what is orphaned meanwhile."""
-        descendants.send(descendants.descendants(), signal.SIGKILL)
-        return now + _KILL_AGAIN_SECONDS
-
-    def _give_up(self, now: float) -> bool:
-        if self.ended is not None:
-            return now > self.ended + SECONDS_FOR_LEFTOVERS + SECONDS_TO_DIE
-        if self.stop is None:
-            return False
-        return now > self.stop.since + SECONDS_TO_STOP + SECONDS_TO_TERMINATE + SECONDS_TO_DIE
+        return self.stop.press(self.pid)
 
     # -- what comes in ---------------------------------------------------------------------------
 

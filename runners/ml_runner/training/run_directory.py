@@ -36,6 +36,7 @@ class Artifacts:
     def write(self, key: str | None, name: str, data: bytes | str) -> Path:
         """Writes a file whole, and lists it as an artifact where it has a key."""
         path = self.path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
         content = data.encode() if isinstance(data, str) else data
         files.write_atomic(path, content, durable=not self._job.light)
         if key is not None:
@@ -95,11 +96,13 @@ class RunDirectory(Artifacts):
 
     def succeeded(self) -> None:
         """Marks the run as complete; what an earlier one left here beside it goes."""
-        names = {key: path.name for key, path in self.artifacts.items()}
+        names = {key: str(path.relative_to(self.path)) for key, path in self.artifacts.items()}
         for name in set((self._before or {}).get("artifacts", {}).values()) - set(names.values()):
+            if Path(name).is_absolute() or ".." in Path(name).parts:
+                continue  # nobody but us writes this file, and still nothing outside goes
             with contextlib.suppress(OSError):
-                (self.path / Path(name).name).unlink()
-                (self.path / f"{Path(name).name}.meta.json").unlink()
+                (self.path / name).unlink()
+                (self.path / f"{name}.meta.json").unlink()
         self._write("succeeded", artifacts=names, endedAt=time.time())
 
     def failed(self) -> None:

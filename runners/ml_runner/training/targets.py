@@ -11,19 +11,22 @@ from ml_runner import errors
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ml_runner.data import TableData
+
 # More distinct whole numbers than this, and more than a tenth of the rows, are hardly classes.
 _MOST_CLASSES = 100
 
 
-def labels(target: pd.Series, algorithm: str) -> list[Any]:
-    """The distinct labels, sorted, as plain Python values.
+def labels(data: TableData, algorithm: str) -> list[Any]:
+    """The distinct labels of the target, sorted, as plain Python values.
 
     Raises:
         InvalidConfiguration: the target holds numbers with fractions.
         DataLoadingError: it holds one class only.
     """
-    values = target.to_numpy()
-    name = str(target.name)
+    assert data.y is not None
+    values = data.y.to_numpy()
+    name = str(data.y.name)
     if np.issubdtype(values.dtype, np.floating) and not np.all(values == np.floor(values)):
         sample = [float(value) for value in values[values != np.floor(values)][:3]]
         raise errors.InvalidConfiguration(
@@ -37,9 +40,15 @@ def labels(target: pd.Series, algorithm: str) -> list[Any]:
     found = np.unique(values).tolist()
     if len(found) < 2:
         raise errors.DataLoadingError(
-            f"The target '{name}' holds one class only: {found[0]!r} in all {len(values)} rows",
+            f"The target '{name}' of '{data.table.path}' holds one class only: {found[0]!r} in all"
+            f" {len(values)} rows",
             solution="Give data with at least two classes, or another targetColumn.",
-            metadata={"column": name, "classes": found, "rows": len(values)},
+            metadata={
+                "file": str(data.table.path),
+                "column": name,
+                "classes": found,
+                "rows": len(values),
+            },
         )
     return found
 

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ml_runner import errors
+from ml_runner import errors, failures
 
 if TYPE_CHECKING:
     from ml_runner.job import Job
@@ -22,6 +22,8 @@ def reported_as_failure(algorithm: str) -> Iterator[None]:
     except (errors.ExecutorError, MemoryError):
         raise
     except Exception as error:
+        if failures.users_frame(error) is not None:
+            raise  # the caller's own code is at fault, and will be named
         lines = traceback.format_exception(error)
         raise errors.TrainingFailure(
             f"{algorithm} raised {type(error).__name__}: {error}",

@@ -32,6 +32,7 @@ class LightGBMLearner:
     accepts_categories = True
     accepts_weights = True
     watches_validation = True
+    script = None
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -113,7 +114,7 @@ class LightGBMLearner:
         if self.task == REGRESSION:
             targets.require_numbers(data.y, str(objective or self.algorithm))
             return
-        self.classes = targets.labels(data.y, self.algorithm)
+        self.classes = targets.labels(data, self.algorithm)
         if objective is None:
             objective = "binary" if len(self.classes) == 2 else "multiclass"
             self.parameters["objective"] = objective

@@ -13,6 +13,7 @@ from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from ml_runner import errors, frameworks
 from ml_runner.frameworks.base import CLASSIFICATION, REGRESSION, Estimator
 from ml_runner.nearest import nearest
+from ml_runner.scripts import Script
 
 # Where scikit-learn keeps what predicts; the first ones are the usual ones.
 _MODULES = (
@@ -134,6 +135,35 @@ def resolve(name: str, *, key: str = "config.algorithm") -> Estimator:
         " RandomForestClassifier or Ridge, or its dotted name within its package.",
         metadata={"key": key, "sent": name, **({"nearest": near} if near else {})},
     )
+
+
+def of_script(script: Script, config: dict[str, Any]) -> tuple[Estimator, Any]:
+    """The estimator that the caller's own script makes, and what is known of its class.
+
+    Raises:
+        ModelLoadingError: nothing in it makes one.
+        InvalidConfiguration: ``modelArgs`` do not fit.
+    """
+    maker = script.choose(
+        config.get("modelClass"),
+        is_candidate=lambda found: inspect.isclass(found) and hasattr(found, "fit"),
+        kind="an estimator class",
+    )
+    estimator = script.call(maker, config.get("modelArgs") or {}, fill={}, config=config)
+    lacking = [name for name in ("fit", "predict", "get_params") if not hasattr(estimator, name)]
+    if lacking:
+        raise errors.ModelLoadingError(
+            f"{maker.__name__} of '{script.shown}' gives a {type(estimator).__name__}, which has no"
+            f" {', '.join(lacking)}",
+            solution="Let it give an estimator: a class that inherits from sklearn.base's"
+            " ClassifierMixin or RegressorMixin, and BaseEstimator; or a pipeline.",
+            metadata={"key": "config.modelClass", "found": type(estimator).__name__},
+        )
+    # Whatever columns it is written for, it takes; what it does not, it says itself.
+    found = Estimator(
+        cls=type(estimator), framework="sklearn", accepts_strings=True, accepts_categories=True
+    )
+    return found, estimator
 
 
 def task_of(estimator: Any, name: str) -> str:

@@ -11,10 +11,10 @@ from sklearn.ensemble._forest import BaseForest
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
-from ml_runner import errors
+from ml_runner import errors, scripts
 from ml_runner.frameworks.base import CLASSIFICATION, REGRESSION, Progress
 from ml_runner.frameworks.sklearn import estimators, warm_start
-from ml_runner.frameworks.sklearn.model import SklearnModel
+from ml_runner.frameworks.sklearn.model import SklearnModel, last_step
 from ml_runner.training import targets
 from ml_runner.training.user_code import reported_as_failure
 
@@ -42,10 +42,14 @@ class SklearnLearner:
     def __init__(self, job: Job) -> None:
         config = job.config
         self._threads = job.threads
-        self._found = estimators.resolve(config["algorithm"])
-        self.algorithm: str = self._found.cls.__name__
         sent = dict(config.get("hyperparameters") or {})
-        self._estimator = estimators.build(self._found, sent)
+        self.script = scripts.of_call(config, job.resolve)
+        if self.script is None:
+            self._found = estimators.resolve(config["algorithm"])
+            self._estimator = estimators.build(self._found, sent)
+        else:
+            self._found, self._estimator = estimators.of_script(self.script, config)
+        self.algorithm: str = type(last_step(self._estimator)).__name__
         self.task: str | None = estimators.task_of(self._estimator, self.algorithm)
         self.classes: list[Any] | None = None
         self._sent = sent
@@ -66,7 +70,7 @@ class SklearnLearner:
                 metadata={"key": "config.featureScaling", "sent": self._scaling},
             )
         self._refuse_other_hardware(job)
-        self.accepts_missing = self._takes_missing()
+        self.accepts_missing = self.script is not None or self._takes_missing()
         self.accepts_strings = self._found.accepts_strings
         self.accepts_categories = self._found.accepts_categories and self._scaling == "none"
         self.accepts_weights = "sample_weight" in inspect.signature(self._estimator.fit).parameters
@@ -113,7 +117,7 @@ class SklearnLearner:
         if self.task == REGRESSION:
             targets.require_numbers(data.y, self.algorithm)
             return
-        self.classes = targets.labels(data.y, self.algorithm)
+        self.classes = targets.labels(data, self.algorithm)
         self._name_weights_by_label()
 
     def _name_weights_by_label(self) -> None:

@@ -55,9 +55,7 @@ class SklearnModel:
     @property
     def last_step(self) -> Any:
         """The estimator proper, without what stands before it."""
-        return (
-            self.estimator.steps[-1][1] if isinstance(self.estimator, Pipeline) else self.estimator
-        )
+        return last_step(self.estimator)
 
     @property
     def has_probabilities(self) -> bool:
@@ -115,6 +113,11 @@ class SklearnModel:
             "classes": self.classes,
             "encoded": self.encoded,
         }
+
+
+def last_step(estimator: Any) -> Any:
+    """The estimator proper, without what stands before it in a pipeline."""
+    return estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
 
 
 def load(path: Path, data: bytes, description: Mapping[str, Any] | None) -> SklearnModel:
@@ -183,7 +186,7 @@ def _wrap(estimator: Any, path: Path, description: Mapping[str, Any] | None) -> 
                 metadata={"path": str(path), "found": type(estimator).__name__},
             )
         classes = list(described) if described is not None else estimator.classes_.tolist()
-    last = estimator.steps[-1][1] if isinstance(estimator, Pipeline) else estimator
+    last = last_step(estimator)
     return SklearnModel(
         estimator,
         algorithm=type(last).__name__,

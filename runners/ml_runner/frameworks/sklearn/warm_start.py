@@ -33,6 +33,8 @@ _HISTOGRAM = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
 
 def count_parameter(estimator: Any, rows: int) -> str | None:
     """The parameter that counts the trees, where portions give exactly what one fit gives."""
+    if not type(estimator).__module__.startswith("sklearn."):
+        return None  # what a class derived from them does in fit, nobody knows
     if isinstance(estimator, (BaseForest, *_GRADIENT)):
         name = "n_estimators"
     elif isinstance(estimator, _HISTOGRAM):

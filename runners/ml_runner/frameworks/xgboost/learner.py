@@ -34,6 +34,7 @@ class XGBoostLearner:
     accepts_categories = True
     accepts_weights = True
     watches_validation = True
+    script = None
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -125,7 +126,7 @@ class XGBoostLearner:
         if self.task == REGRESSION:
             targets.require_numbers(data.y, str(self.parameters.get("objective", self.algorithm)))
             return
-        self.classes = targets.labels(data.y, self.algorithm)
+        self.classes = targets.labels(data, self.algorithm)
         if "objective" not in self.parameters:
             two = len(self.classes) == 2
             self.parameters["objective"] = "binary:logistic" if two else "multi:softprob"
