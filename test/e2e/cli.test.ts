@@ -2,8 +2,8 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, onTestFinished, test } from "vitest";
-import { BINARY, data, serverEnvironment, until } from "./client.js";
+import { describe, expect, inject, onTestFinished, test } from "vitest";
+import { BINARY, data, ROOT, serverEnvironment, until } from "./client.js";
 
 /** The binary as a person runs it, without a terminal. */
 class Shell {
@@ -14,9 +14,20 @@ class Shell {
   }
 
   start(...args: string[]) {
-    const child = spawn(process.execPath, [BINARY, ...args], {
+    return this.#spawn(process.execPath, [BINARY, ...args]);
+  }
+
+  /** The runner without Node.js. */
+  async runPython(args: string[], stdin = "") {
+    const { child, ended } = this.#spawn(inject("python"), ["-m", "ml_runner", ...args]);
+    child.stdin?.end(stdin);
+    return await ended;
+  }
+
+  #spawn(command: string, args: string[]) {
+    const child = spawn(command, args, {
       cwd: this.directory,
-      env: serverEnvironment(join(this.directory, "state")),
+      env: serverEnvironment(join(this.directory, "state"), { PYTHONPATH: join(ROOT, "runners") }),
       stdio: ["pipe", "pipe", "pipe"],
     });
     const output = { stdout: "", stderr: "" };
@@ -116,4 +127,73 @@ test("usage: help and version on stdout, mistakes on stderr with exit code 2", a
   const absent = await shell.run(["jobs", "show", "nonesuch"]);
   expect(absent.code).toBe(2);
   expect(absent.stderr).toContain("There is no job 'nonesuch'");
+});
+
+test("a line a step is told, and Ctrl-C cancels the job", async () => {
+  const shell = new Shell();
+  shell.write("request.json", forest(10_000_000));
+  const { child, output, ended } = shell.start("run", "request.json");
+  await until("trees grow", () => /tree \d+\/10000000/.test(output.stderr), 40);
+  child.kill("SIGINT");
+  const { code, stdout } = await ended;
+  expect(code).toBe(130);
+  expect(JSON.parse(stdout).error).toMatchObject({ type: "cancelled", exitCode: 130 });
+});
+
+test("who follows a job sees its end, and exits with its code", async () => {
+  const shell = new Shell();
+  shell.write("request.json", forest(10_000_000));
+  const { output, ended } = shell.start("run", "request.json");
+  await until("trees grow", () => /tree \d+/.test(output.stderr), 40);
+  const { id } = JSON.parse((await shell.run(["jobs", "--json"])).stdout).jobs[0];
+  const follower = shell.start("jobs", "follow", id);
+  await until("it follows", () => /tree \d+/.test(follower.output.stderr), 40);
+  expect((await shell.run(["jobs", "logs", id])).code).toBe(0);
+  expect((await shell.run(["jobs", "cancel", id])).code).toBe(0);
+  expect([(await follower.ended).code, (await ended).code]).toEqual([130, 130]);
+});
+
+describe("without Node.js", () => {
+  test("`python -m ml_runner run` gives the same report", async () => {
+    const shell = new Shell();
+    const { outputDir: _, ...request } = forest(20);
+    shell.write("request.json", {
+      ...request,
+      config: { ...request.config, crossValidation: { folds: 3 } },
+    });
+    const [ours, theirs] = await Promise.all([
+      shell.run(["run", "request.json"]),
+      shell.runPython(["run", "request.json"]),
+    ]);
+    expect([ours.code, theirs.code]).toEqual([0, 0]);
+    const [a, b] = [ours, theirs].map(({ stdout }) => JSON.parse(stdout).executionReport);
+    expect(b.metrics).toEqual(a.metrics);
+    expect(Object.keys(b)).toEqual(Object.keys(a));
+    expect(Object.keys(b.metadata)).toEqual(Object.keys(a.metadata));
+  });
+
+  test("it refuses in the same words", async () => {
+    const shell = new Shell();
+    const wrong = JSON.stringify({
+      ...forest(3),
+      timeout: "soon",
+      config: { epohcs: 3, seed: "one" },
+    });
+    const ours = await shell.run(["run", "-"], wrong);
+    const theirs = await shell.runPython(["run", "-"], wrong);
+    expect([ours.code, theirs.code]).toEqual([2, 2]);
+    expect(JSON.parse(theirs.stdout)).toEqual(JSON.parse(ours.stdout));
+  });
+});
+
+test("doctor says which Python a job would use, and what it has", async () => {
+  const shell = new Shell();
+  const { code, stdout } = await shell.run(["doctor"]);
+  expect(code).toBe(0);
+  expect(stdout).toMatch(/scikit-learn +1\./);
+  expect(stdout).toContain(inject("python"));
+  expect(() => JSON.parse(stdout)).toThrow();
+  expect(JSON.stringify(JSON.parse((await shell.run(["doctor", "--json"])).stdout))).toContain(
+    inject("python"),
+  );
 });

@@ -12,7 +12,7 @@ import { processesOf } from "./processes.js";
 export const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 export const BINARY = join(ROOT, "dist/ml-executor.js");
 
-type Json = Record<string, any>; // biome-ignore lint/suspicious/noExplicitAny: reports are looked into by name
+type Json = Record<string, any>;
 
 export interface Options {
   /** Arguments of `serve`. */

@@ -7,7 +7,7 @@ comes out of a fit, and knows no framework beyond these.
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -266,6 +266,11 @@ class Adapter(Protocol):
         """
         ...
 
-    def columns(self, model: Model) -> list[str] | None:
-        """The feature columns that the model itself names, where it came without a description."""
+    def columns(self, model: Model, available: Sequence[str]) -> list[str] | None:
+        """The feature columns that the model itself names, where it came without a description.
+
+        Args:
+            model: loaded by this adapter.
+            available: the table's columns, for libraries that write names otherwise.
+        """
         ...

@@ -45,7 +45,7 @@ def rows_for(job: Job, loaded: Loaded, key: str, *, with_target: bool) -> TableD
 def _schema_of(loaded: Loaded, columns: list[str], job: Job) -> Schema:
     """What is known of a model that came without a description: the columns it names, or all."""
     target = job.config.get("targetColumn")
-    features = loaded.adapter.columns(loaded.model)
+    features = loaded.adapter.columns(loaded.model, columns)
     if features is None:
         features = [name for name in columns if name != target]
         job.warn(f"'{loaded.path}' does not name its columns: they were taken in the table's order")

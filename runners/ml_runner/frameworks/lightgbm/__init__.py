@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,10 +125,14 @@ class LightGBMAdapter:
 
         return load(path, data, description, int(os.environ.get("OMP_NUM_THREADS") or 0))
 
-    def columns(self, model: Any) -> list[str] | None:
+    def columns(self, model: Any, available: Sequence[str]) -> list[str] | None:
         """The feature names in the booster, unless they are the library's own numbering."""
         names = model.booster.feature_name()
-        return None if names == [f"Column_{i}" for i in range(len(names))] else names
+        if names == [f"Column_{i}" for i in range(len(names))]:
+            return None
+        # Its files have underscores for the spaces in names.
+        written = {"_".join(name.split(" ")): name for name in available}
+        return [name if name in available else written.get(name, name) for name in names]
 
 
 ADAPTER = LightGBMAdapter()

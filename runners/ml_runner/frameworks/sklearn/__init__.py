@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -121,7 +121,7 @@ class SklearnAdapter:
 
         return load(path, data, description)
 
-    def columns(self, model: Any) -> list[str] | None:
+    def columns(self, model: Any, available: Sequence[str]) -> list[str] | None:
         """``feature_names_in_`` of the estimator, where it was fitted on named columns."""
         names = getattr(model.estimator, "feature_names_in_", None)
         return None if names is None else [str(name) for name in names]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,7 +135,7 @@ class XGBoostAdapter:
 
         return load(path, data, description, int(os.environ.get("OMP_NUM_THREADS") or 0))
 
-    def columns(self, model: Any) -> list[str] | None:
+    def columns(self, model: Any, available: Sequence[str]) -> list[str] | None:
         """The feature names in the booster."""
         return model.booster.feature_names
 

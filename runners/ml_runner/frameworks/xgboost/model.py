@@ -124,17 +124,15 @@ def load(
     Raises:
         ModelLoadingError: the file is something else, cut short, or too new.
     """
+    # Of nothing the library makes an abort, so the ends are looked at first.
+    if not (data.lstrip().startswith(b"{") and data.rstrip().endswith(b"}")):
+        raise _not_whole(path, data, "it is no object with a beginning and an end")
     booster = xgboost.Booster()
     try:
         booster.load_model(bytearray(data))
         config = json.loads(booster.save_config())["learner"]
     except (xgboost.core.XGBoostError, ValueError, KeyError) as error:
-        raise errors.ModelLoadingError(
-            f"'{path}' is no whole XGBoost model ({len(data)} bytes, beginning with {data[:8]!r}):"
-            f" {first_lines(str(error))}",
-            solution="Give a model that XGBoost saved as .ubj or .json.",
-            metadata={"path": str(path), "bytes": len(data)},
-        ) from error
+        raise _not_whole(path, data, first_lines(str(error))) from error
     booster.set_param({"nthread": threads})
     objective = config["learner_train_param"]["objective"]
     if description is not None:
@@ -146,4 +144,13 @@ def load(
     algorithm = (description or {}).get("algorithm") or "XGBoost"
     return XGBoostModel(
         booster, algorithm=algorithm, classes=classes, objective=objective, threads=threads
+    )
+
+
+def _not_whole(path: Path, data: bytes, problem: str) -> errors.ModelLoadingError:
+    return errors.ModelLoadingError(
+        f"'{path}' is no whole XGBoost model ({len(data)} bytes, beginning with {data[:8]!r}):"
+        f" {problem}",
+        solution="Give a model that XGBoost saved as .ubj or .json.",
+        metadata={"path": str(path), "bytes": len(data)},
     )
