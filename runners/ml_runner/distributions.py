@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import importlib.metadata
 import importlib.util
 import os
 import re
 import shutil
+from functools import lru_cache
 from pathlib import Path
 
 
@@ -95,3 +97,19 @@ def _record(info: Path) -> list[tuple[str, int | None]]:
     except (OSError, UnicodeDecodeError, csv.Error):
         return []
     return [(row[0], int(row[2]) if len(row) > 2 and row[2].isdigit() else None) for row in rows]
+
+
+@lru_cache(maxsize=64)
+def _versions(names: tuple[str, ...]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def versions(*names: str) -> dict[str, str]:
+    """Distribution → version, of those that this interpreter has; looked up once a process."""
+    return dict(_versions(names))

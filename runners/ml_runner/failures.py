@@ -49,7 +49,7 @@ def to_error(error: BaseException, job: Job | None = None) -> errors.ExecutorErr
         return error
     if isinstance(error, MemoryError):
         return _out_of_memory(error)
-    explained = _explain(error)
+    explained = explain(error)
     if explained is not None:
         return explained
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -63,7 +63,8 @@ def to_error(error: BaseException, job: Job | None = None) -> errors.ExecutorErr
     return _training_failure(error)
 
 
-def _explain(error: BaseException) -> errors.ExecutorError | None:
+def explain(error: BaseException) -> errors.ExecutorError | None:
+    """What a framework's adapter makes of an exception of its library; None where none does."""
     # Adapters know their library's own exceptions (a GPU's memory, a diverged loss, …).
     for name, module in list(sys.modules.items()):
         if name.startswith("ml_runner.frameworks."):

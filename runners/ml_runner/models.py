@@ -18,7 +18,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_runner import calls, errors, files, frameworks
+from ml_runner import calls, distributions, errors, files, frameworks
 from ml_runner.nearest import nearest
 from ml_runner.process.decline import Decline
 from ml_runner.scripts import Script
@@ -54,6 +54,13 @@ class Loaded:
     safe: bool
     warnings: list[str] = field(default_factory=list[str])
 
+    def resolution(self, job: Job) -> dict[str, str]:
+        """For ``framework: auto``, what it was found to be and why; for ``metadata``."""
+        if (job.request.get("framework") or "auto") != "auto":
+            return {}
+        by = "its description" if self.descriptor is not None else "its format"
+        return {"frameworkResolved": f"the model is {self.adapter.title}'s by {by}"}
+
     @property
     def schema(self) -> Schema | None:
         """The table that it was trained on, where its descriptor tells."""
@@ -74,6 +81,7 @@ def describe(
     name: str,
     parameters: Mapping[str, Any],
     preprocessing: list[dict[str, Any]],
+    versions: Mapping[str, str],
     script: Mapping[str, Any] | None = None,
 ) -> bytes:
     """The content of ``<name>.meta.json`` for a model file of content ``data``.
@@ -96,7 +104,7 @@ def describe(
         "parameters": dict(parameters),
         "preprocessing": preprocessing,
         **({} if script is None else {"script": dict(script)}),
-        "versions": adapter.versions(),
+        "versions": dict(versions),
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "jobId": job.id,
         "file": name,
@@ -305,7 +313,7 @@ def read(path: Path, *, allow_pickle: bool = False, without_scripts: bool = Fals
         _import_script(path, descriptor["script"])
     model = adapter.load(path, data, descriptor["model"] if descriptor else None)
     if descriptor is not None:
-        warnings += _other_versions(descriptor["versions"], adapter.versions())
+        warnings += _other_versions(descriptor["versions"])
     return Loaded(model, adapter, path, descriptor, safe, warnings)
 
 
@@ -390,7 +398,8 @@ def _check_framework(job: Job, loaded: Loaded) -> None:
     )
 
 
-def _other_versions(then: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+def _other_versions(then: Mapping[str, str]) -> list[str]:
+    now = distributions.versions(*then)
     differing = [
         f"{name} {version} (now {now[name]})"
         for name, version in then.items()

@@ -64,6 +64,7 @@ def run(job: Job) -> dict[str, Any]:
         "framework": loaded.adapter.name,
         "metadata": {
             "algorithm": model.algorithm,
+            **loaded.resolution(job),
             "task": model.task,
             "samplesEvaluated": rows,
             "batchSize": batch,

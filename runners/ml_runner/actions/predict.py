@@ -52,6 +52,7 @@ def run(job: Job) -> dict[str, Any]:
         "framework": loaded.adapter.name,
         "metadata": {
             "algorithm": model.algorithm,
+            **loaded.resolution(job),
             "samplesProcessed": rows,
             "batchSize": batch,
             "inferenceTime": report.duration_words(seconds),

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml_runner import errors, frameworks, gpus, models, report, validation
-from ml_runner.frameworks.base import CLASSIFICATION, Adapter, Learner, Model
-from ml_runner.training import pictures, requested, run_directory, tables
+from ml_runner import errors, frameworks, gpus, report, seeds, validation
+from ml_runner.frameworks.base import CLASSIFICATION, Learner, Model
+from ml_runner.training import requested, run_directory, saving, tables
 from ml_runner.training.checkpoints import Checkpoints
 from ml_runner.training.cross_validation import FoldPlan, folds
-from ml_runner.training.metrics import Metric, Truth
+from ml_runner.training.measures import Measures
 from ml_runner.training.progress import Work
 from ml_runner.training.user_code import warnings_collected
 
 if TYPE_CHECKING:
-    from ml_runner.data import TableData
     from ml_runner.job import Job
-    from ml_runner.scripts import Script
-    from ml_runner.training.run_directory import RunDirectory
 
 
 def run(job: Job) -> dict[str, Any]:
@@ -42,12 +37,13 @@ def run(job: Job) -> dict[str, Any]:
     job.phase("importing")
     plan = FoldPlan.from_config(job.config, job.config.get("seed"))
     asked = requested.of_call(job.config)
+    _seed_shared_generators(job)
     learner = adapter.learner(job)
     _refuse_unusable(job, learner)
     with run_directory.claimed(job) as directory:
         job.phase("loading")
         data = tables.load(job, learner, plan)
-        measured = _Measures(job, learner, asked, has_test=data.test is not None)
+        measured = Measures(job, learner, asked, has_test=data.test is not None)
         job.phase("training")
         started = time.perf_counter()
         work = _work(job, learner, data, plan)
@@ -61,9 +57,9 @@ def run(job: Job) -> dict[str, Any]:
             "finalModel": measured.final(model, data),
         }
         job.phase("saving")
-        size = _save(job, directory, adapter, learner, model, data)
-        _write_folds(job, directory, learner, scores)
-        _write_rounds(job, directory, model, seconds)
+        size = saving.save_model(job, directory, adapter, learner, model, data)
+        saving.write_folds(job, directory, learner, scores)
+        saving.write_rounds(job, directory, model, seconds)
         metadata = {
             "algorithm": learner.algorithm,
             "task": learner.task,
@@ -86,11 +82,20 @@ def run(job: Job) -> dict[str, Any]:
         "metadata": metadata,
         "metrics": metrics,
         "artifacts": directory.shown(),
-        "packages": adapter.versions(),
+        "packages": learner.versions(),
     }
     if learner.gpu_used:
         body["gpuModel"] = next((gpu["name"] for gpu in gpus.nvidia()), "unknown")
     return body
+
+
+def _seed_shared_generators(job: Job) -> None:
+    """For code that draws from them: a script, or an estimator told ``random_state: null``."""
+    seed = job.config.get("seed")
+    if seed is None and job.config.get("modelScript") is not None:
+        seed = job.option("seed", 0)
+    if seed is not None:
+        seeds.seed_all(seed)
 
 
 def _refuse_unusable(job: Job, learner: Learner) -> None:
@@ -119,8 +124,7 @@ def _work(job: Job, learner: Learner, data: tables.Tables, plan: FoldPlan | None
     costs = [rows]
     if plan is not None:
         costs = [rows * (plan.folds - 1) / plan.folds] * plan.folds + costs
-    keeps = getattr(learner, "keeps_checkpoints", False)
-    return Work(job, costs, Checkpoints(job, "round") if keeps else None)
+    return Work(job, costs, Checkpoints(job, learner.unit) if learner.keeps_checkpoints else None)
 
 
 def _cross_validate(
@@ -128,7 +132,7 @@ def _cross_validate(
     learner: Learner,
     data: tables.Tables,
     plan: FoldPlan,
-    measured: _Measures,
+    measured: Measures,
     work: Work,
 ) -> dict[str, Any]:
     """Fits and scores each fold: ``accuracy[]``, ``meanAccuracy``, ``stdAccuracy``, …"""
@@ -168,59 +172,6 @@ def _fit(job: Job, learner: Learner, data: tables.Tables, work: Work) -> Model:
             return learner.fit(data.train, validation=data.validation, progress=work.final())
 
 
-class _Measures:
-    """What is measured, on which rows."""
-
-    def __init__(self, job: Job, learner: Learner, asked: list[Metric], *, has_test: bool) -> None:
-        self._learner = learner
-        task = str(learner.task)
-        self.average = requested.check_average(job.config.get("average"), task, learner.classes)
-        chosen = requested.for_task(task, requested.USUAL[task], asked)
-        for metric in chosen:
-            if not metric.scalar and not has_test:
-                raise errors.InvalidConfiguration(
-                    f"The metric '{metric.name}' is no single number, and is reported for a test"
-                    " set only",
-                    solution="Send testData (or validationSplit), or evaluate the model later.",
-                    metadata={"key": "config.metrics", "sent": metric.name},
-                )
-        self._all = chosen
-        self.in_folds = [metric for metric in chosen if metric.scalar]
-
-    def scores(
-        self, model: Model, data: TableData, metrics: list[Metric]
-    ) -> list[tuple[Metric, Any]]:
-        """(metric, value) on these rows; unweighted."""
-        needs = any(metric.needs is not None for metric in metrics)
-        outputs = model.outputs(data.X, probabilities=needs)
-        truth = Truth(
-            target=tables.target_array(data),
-            task=model.task,
-            classes=model.classes,
-            average=self._average_for(model),
-        )
-        return [(metric, requested.measure(metric, truth, outputs)) for metric in metrics]
-
-    def _average_for(self, model: Model) -> str:
-        # A fold that lacks a class is still averaged as the whole is.
-        return self.average or "macro"
-
-    def final(self, model: Model, data: tables.Tables) -> dict[str, Any]:
-        """``trainAccuracy``, ``validationAccuracy``, ``testAccuracy``, … of the final model."""
-        result: dict[str, Any] = {}
-        for name, part in (
-            ("train", data.train),
-            ("validation", data.validation),
-            ("test", data.test),
-        ):
-            if part is None:
-                continue
-            metrics = self._all if name == "test" else self.in_folds
-            for metric, value in self.scores(model, part, metrics):
-                result[f"{name}{metric.short}"] = value
-        return result
-
-
 def _histories(model: Model) -> dict[str, Any]:
     """Nested histories by round, and the figures of the round that the model uses, flat."""
     history = model.history
@@ -228,116 +179,6 @@ def _histories(model: Model) -> dict[str, Any]:
         return {}
     final = model.metadata.get("bestIteration", len(history) - 1)
     return {**history.at(final), **history.to_report(model.better, final=final)}
-
-
-# -- saving ----------------------------------------------------------------------------------------
-
-
-def _save(
-    job: Job,
-    directory: RunDirectory,
-    adapter: Adapter,
-    learner: Learner,
-    model: Model,
-    data: tables.Tables,
-) -> int:
-    """Writes the model with its description and importances; returns the model file's bytes."""
-    size = 0
-    for key, (name, content) in model.files().items():
-        path = directory.write(key, name, content)
-        if key != "model":
-            continue
-        size = len(content)
-        scaling = job.config.get("featureScaling") or "none"
-        script = None
-        if learner.script is not None:
-            script = _save_script(directory, learner.script)
-        description = models.describe(
-            job,
-            adapter,
-            model,
-            data.train.schema,
-            content,
-            name=name,
-            parameters=learner.parameters,
-            preprocessing=[] if scaling == "none" else [{"type": "scale", "method": scaling}],
-            script=script,
-        )
-        directory.write(None, models.descriptor_path(path).name, description)
-    importances = model.feature_importances()
-    if importances is not None and len(importances) == data.train.X.shape[1]:
-        order = np.argsort(-importances, kind="stable")
-        columns = list(data.train.X.columns)
-        rows = [[columns[position], float(importances[position])] for position in order]
-        directory.write(
-            "featureImportances",
-            "feature_importances.csv",
-            _csv(["feature", "importance"], rows),
-        )
-    return size
-
-
-def _save_script(directory: RunDirectory, script: Script) -> dict[str, Any]:
-    """Copies the caller's code beside the model; returns how the descriptor names it."""
-    sources = {f"model_script/{name}": source for name, source in script.files().items()}
-    main = f"model_script/{script.path.name}"
-    for name, source in sources.items():
-        directory.write("modelScript" if name == main else None, name, source)
-    return models.saved_script(main, sources)
-
-
-def _write_folds(
-    job: Job, directory: RunDirectory, learner: Learner, scores: dict[str, Any] | None
-) -> None:
-    if scores is None:
-        return
-    series = {key: value for key, value in scores.items() if isinstance(value, list)}
-    rows = [[fold + 1, *values] for fold, values in enumerate(zip(*series.values(), strict=True))]
-    directory.write("cvMetricsCSV", "cv_metrics.csv", _csv(["fold", *series], rows))
-    count = len(next(iter(series.values())))
-    title = f"{learner.algorithm}: {count}-fold cross-validation"
-    pictures.save(
-        job, directory, "metricsPlot", "cv_metrics.png", lambda plots: plots.folds(series, title)
-    )
-
-
-def _write_rounds(job: Job, directory: RunDirectory, model: Model, seconds: float) -> None:
-    history = model.history
-    if history is None or not len(history):
-        return
-    directory.write("metricsCSV", "metrics.csv", history.to_csv())
-    lines = [
-        f"job {job.id}: {model.algorithm}, {model.task}",
-        *history.to_log(),
-        *(f"{key}: {value}" for key, value in model.metadata.items()),
-        f"training took {report.duration_words(seconds)}",
-    ]
-    directory.write("trainingLog", "training.log", "\n".join(lines) + "\n")
-    metrics = [metric for _, metric in history.series]
-    metric = next((name for name in metrics if not model.better.get(name)), metrics[0])
-    series = {data: values for (data, name), values in history.series.items() if name == metric}
-    pictures.save(
-        job,
-        directory,
-        "lossPlot",
-        "loss.png",
-        lambda plots: plots.rounds(
-            series,
-            metric=metric,
-            unit=history.unit,
-            title=f"{model.algorithm}: {metric} by {history.unit}",
-            best=model.metadata.get("bestRound"),
-            first=history.first,
-        ),
-    )
-
-
-def _csv(header: list[str], rows: list[list[Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue()
 
 
 # -- facts for the report --------------------------------------------------------------------------

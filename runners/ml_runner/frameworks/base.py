@@ -6,10 +6,8 @@ comes out of a fit, and knows no framework beyond these.
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -24,22 +22,6 @@ if TYPE_CHECKING:
     from ml_runner.scripts import Script
 
 CLASSIFICATION, REGRESSION = "classification", "regression"
-
-
-@lru_cache(maxsize=32)
-def _installed(distributions: tuple[str, ...]) -> dict[str, str]:
-    found = {}
-    for distribution in distributions:
-        try:
-            found[distribution] = importlib.metadata.version(distribution)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
-
-
-def installed(*distributions: str) -> dict[str, str]:
-    """Distribution → version, of those that are installed; looked up once a process."""
-    return dict(_installed(distributions))
 
 
 class Progress(Protocol):
@@ -161,6 +143,8 @@ class Learner(Protocol):
         watches_validation: validation data take part in the fit (a split is for that, not a test).
         gpu_used: whether fits run on a GPU.
         parameters: all its parameters, for the descriptor.
+        keeps_checkpoints: the final fit is to write checkpoints.
+        unit: what a fit counts: ``round``, ``epoch``, ``tree``.
         script: the caller's own code that it is made of; None where it is the library's.
     """
 
@@ -174,7 +158,15 @@ class Learner(Protocol):
     watches_validation: bool
     gpu_used: bool
     parameters: dict[str, Any]
+    unit: str
     script: Script | None
+
+    @property
+    def keeps_checkpoints(self) -> bool: ...  # noqa: D102
+
+    def versions(self) -> dict[str, str]:
+        """Distribution → version of what this algorithm is computed with."""
+        ...
 
     def prepare(self, data: TableData) -> None:
         """Holds the target against the algorithm; fixes ``task`` and ``classes``.

@@ -183,7 +183,9 @@ def refuse_unknown(
         near = nearest(name, shown) or nearest(name, names)
         raise errors.InvalidConfiguration(
             f"{title} has no parameter '{name}'",
-            solution=(f"Did you mean '{near}'? " if near else "") + f"It has: {', '.join(shown)}.",
+            solution=f"Did you mean '{near}'? All that it has are in metadata.allowed."
+            if near
+            else f"It has: {', '.join(shown)}.",
             metadata={
                 "key": key,
                 "sent": value,

@@ -38,13 +38,15 @@ Entry = Callable[[Path], object]
 def set_thread_variables(threads: int) -> None:
     """Sets the environment from which libraries take their number of threads at import.
 
-    And how these wait for each other: asleep, unless the user has said otherwise. Waiting in a loop
-    is what OpenMP does by default; where another program wants the same cores, XGBoost with two
-    threads took 12 times as long that way.
+    And how these wait for each other: asleep, unless the user has said otherwise. OpenMP and
+    OpenBLAS wait in a loop by default. Where another program wants the same cores, XGBoost with two
+    threads took 12 times as long that way; and the thread that OpenBLAS starts when its limit is
+    raised halved the speed of a job's first 60 ms on cores that are two threads of one.
     """
     for name in _THREAD_VARIABLES:
         os.environ[name] = str(threads)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")  # 2^4 cycles, the least it takes
 
 
 def fork(

@@ -85,7 +85,10 @@ def preload(framework: str) -> tuple[dict[str, str], list[str]]:
     versions: dict[str, str] = {}
     missing: list[str] = []
     try:
-        adapter = importlib.import_module("ml_runner.frameworks").get(framework)
+        registry = importlib.import_module("ml_runner.frameworks")
+        # The others too, which is not to import their libraries: a job may ask each of them.
+        registry.all_adapters()
+        adapter = registry.get(framework)
         adapter.preload()
         versions = adapter.versions()
     except errors.FrameworkNotFound as error:

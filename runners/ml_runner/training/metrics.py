@@ -213,12 +213,17 @@ def roc_auc(truth: Truth, outputs: Outputs) -> float:
 
 
 def log_loss(truth: Truth, outputs: Outputs) -> float:
-    """Mean negative log of the probability given to the true class (natural logarithm)."""
+    """Mean negative log of the probability given to the true class (natural logarithm).
+
+    NaN where the model has never seen a label of the target.
+    """
     if outputs.probabilities is None:
         return float("nan")
     probabilities = np.asarray(outputs.probabilities)
     tiny = np.finfo(probabilities.dtype).eps
     index = {label: position for position, label in enumerate(truth.classes or ())}
+    if not set(np.unique(truth.target).tolist()) <= set(index):
+        return float("nan")
     chosen = probabilities[np.arange(len(truth.target)), _positions(truth.target, index)]
     losses = -np.log(np.clip(chosen, tiny, 1 - tiny))
     return float(np.average(losses, weights=truth.weight))

@@ -88,7 +88,7 @@ def load(job: Job, learner: Learner, plan: FoldPlan | None) -> Tables:
     if config.get("validationSplit") is not None:
         seed = config.get("seed")
         if seed is None:
-            job.default("seed", 0)
+            job.default("validationSplit.seed", 0)
         rows, held_rows = hold_out(len(data.X), config["validationSplit"], seed or 0)
         train, held = take(data, rows), take(data, held_rows)
     validation = _further(job, "validationData", data, learner)

@@ -22,6 +22,9 @@ def reported_as_failure(algorithm: str) -> Iterator[None]:
     except (errors.ExecutorError, MemoryError):
         raise
     except Exception as error:
+        explained = failures.explain(error)
+        if explained is not None:
+            raise explained from error
         if failures.users_frame(error) is not None:
             raise  # the caller's own code is at fault, and will be named
         lines = traceback.format_exception(error)

@@ -56,9 +56,7 @@ XGBOOST = [
 ]
 
 LIGHTGBM = [
-    _case(
-        "breast_cancer", {"objective": "binary", "learning_rate": 0.2}, test_size=0.2, threads=2
-    ),
+    _case("breast_cancer", {"objective": "binary", "learning_rate": 0.2}, test_size=0.2, threads=2),
     _case(
         "breast_cancer",
         {"objective": "binary", "bagging_fraction": 0.7, "bagging_freq": 1},

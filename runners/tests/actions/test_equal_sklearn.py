@@ -1,4 +1,4 @@
-"""Fold scores, held-out metrics, confusion matrices and predictions equal those of plain scripts."""
+"""Fold scores, held-out metrics, confusion matrices and predictions equal plain scripts."""
 
 from __future__ import annotations
 
@@ -92,9 +92,7 @@ def plain(data: Path) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("number", range(len(CASES)), ids=lambda n: CASES[n]["estimator"])
-def test_equals_the_plain_script(
-    number: int, plain: list[dict[str, Any]], caller: Caller
-) -> None:
+def test_equals_the_plain_script(number: int, plain: list[dict[str, Any]], caller: Caller) -> None:
     case, expected = CASES[number], plain[number]
     # What the executor sets by itself is left out of the call.
     sent = {
@@ -154,9 +152,7 @@ def _compare_predictions(case: dict[str, Any], expected: dict[str, Any], caller:
         np.testing.assert_allclose(found, expected["probabilities"], rtol=0, atol=1e-9)
 
 
-def test_confusion_matrix_of_the_held_out_rows(
-    plain: list[dict[str, Any]], caller: Caller
-) -> None:
+def test_confusion_matrix_of_the_held_out_rows(plain: list[dict[str, Any]], caller: Caller) -> None:
     case, expected = CASES[0], plain[0]
     config = {
         "algorithm": case["estimator"],

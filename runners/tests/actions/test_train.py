@@ -373,7 +373,7 @@ def test_sampling_with_checkpoints_trains_in_segments(framework: str, caller: Ca
     segmented = _with(shared, checkpoint=True, checkpointInterval=10)
     report = caller.report("train", framework, segmented, outputDir="segmented")
     assert any("segments of 10 rounds" in warning for warning in report["warnings"])
-    again = caller.report("train", framework, segmented, outputDir="again")
+    caller.report("train", framework, segmented, outputDir="again")
     plain = caller.report("train", framework, shared, outputDir="plain")
     metrics = [
         (caller.base / name / "metrics.csv").read_text().splitlines()

@@ -22,7 +22,11 @@ def test_every_classifier_and_regressor_is_found_and_suggested() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["sklearn.svm.SVC", "sklearn.ensemble._forest.RandomForestClassifier", "sklearn.svm._classes.SVC"],
+    [
+        "sklearn.svm.SVC",
+        "sklearn.ensemble._forest.RandomForestClassifier",
+        "sklearn.svm._classes.SVC",
+    ],
 )
 def test_dotted_names_within_the_package(name: str) -> None:
     found = estimators.find(name)
@@ -96,7 +100,7 @@ def test_estimators_within_estimators() -> None:
         estimators.resolve("VotingClassifier"),
         {
             "estimators": [
-                ["tree", {"algorithm": "DecisionTreeClassifier", "hyperparameters": {"max_depth": 3}}],
+                ["tree", {"algorithm": "ExtraTreeClassifier", "hyperparameters": {"max_depth": 3}}],
                 ["boosted", {"algorithm": "XGBClassifier"}],
             ],
             "voting": "soft",
@@ -114,7 +118,11 @@ def test_estimators_within_estimators() -> None:
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("KMeans", "a clusterer"), ("IsolationForest", "an outlier detector"), ("PCA", "a transformer")],
+    [
+        ("KMeans", "a clusterer"),
+        ("IsolationForest", "an outlier detector"),
+        ("PCA", "a transformer"),
+    ],
 )
 def test_what_learns_no_target_is_refused(name: str, words: str) -> None:
     built = estimators.build(estimators.resolve(name), {})

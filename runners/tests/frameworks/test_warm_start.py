@@ -1,4 +1,4 @@
-"""Fitting in portions gives, to the last bit, what one fit gives; and where it would not, is off."""
+"""Fitting in portions gives, to the last bit, what one fit gives; else it is off."""
 
 from __future__ import annotations
 

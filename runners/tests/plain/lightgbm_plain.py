@@ -1,6 +1,6 @@
 """What lightgbm.train alone makes of the data sets: nothing of the executor is imported here.
 
-    python lightgbm_plain.py DIRECTORY < cases.json
+python lightgbm_plain.py DIRECTORY < cases.json
 """
 
 import json

@@ -1,6 +1,6 @@
 """What xgboost.train alone makes of the data sets: nothing of the executor is imported here.
 
-    python xgboost_plain.py DIRECTORY < cases.json
+python xgboost_plain.py DIRECTORY < cases.json
 """
 
 import json
@@ -49,9 +49,7 @@ def run(directory, case):
     used = (0, 0)
     if case.get("patience"):
         used = (0, booster.best_iteration + 1)
-    predictions = booster.predict(
-        xgboost.DMatrix(X, enable_categorical=True), iteration_range=used
-    )
+    predictions = booster.predict(xgboost.DMatrix(X, enable_categorical=True), iteration_range=used)
     return {
         "history": history,
         "best": booster.best_iteration if case.get("patience") else None,

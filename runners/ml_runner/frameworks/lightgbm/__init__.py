@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_runner.frameworks.base import Estimator, Model, Progress, installed
+from ml_runner import distributions, errors
+from ml_runner.frameworks.base import Estimator, Model, Progress
 from ml_runner.libraries import need
 from ml_runner.training.metrics import Metric
 
@@ -66,7 +67,7 @@ class LightGBMAdapter:
 
     def versions(self) -> dict[str, str]:
         """The installed versions of LightGBM and of what it reads its data with."""
-        return installed("lightgbm", "numpy", "pandas")
+        return distributions.versions("lightgbm", "numpy", "pandas")
 
     def claims(self, algorithm: str) -> int:
         """2 for the classes whose training the native interface can do."""
@@ -127,12 +128,28 @@ class LightGBMAdapter:
 
     def columns(self, model: Any, available: Sequence[str]) -> list[str] | None:
         """The feature names in the booster, unless they are the library's own numbering."""
-        names = model.booster.feature_name()
+        names: list[str] = model.booster.feature_name()
         if names == [f"Column_{i}" for i in range(len(names))]:
             return None
         # Its files have underscores for the spaces in names.
         written = {"_".join(name.split(" ")): name for name in available}
         return [name if name in available else written.get(name, name) for name in names]
+
+    def explain(self, error: BaseException) -> errors.ExecutorError | None:
+        """An exception of the library in words of ours; None for any other."""
+        if type(error).__name__ != "LightGBMError":
+            return None
+        text = " ".join(str(error).split())
+        if "bad_alloc" in text:
+            return errors.OutOfMemory(
+                f"LightGBM ran out of memory: {text}",
+                solution="Use fewer rows or columns, a smaller max_bin, or a larger machine.",
+            )
+        return errors.TrainingFailure(
+            f"LightGBM refused to go on: {text}",
+            solution="Change the data or the hyperparameters that the message names.",
+            metadata={"exception": "LightGBMError"},
+        )
 
 
 ADAPTER = LightGBMAdapter()

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import lightgbm
 
-from ml_runner import errors
+from ml_runner import errors, frameworks
 from ml_runner.frameworks import boosting
 from ml_runner.frameworks.base import CLASSIFICATION, REGRESSION, Progress
 from ml_runner.frameworks.lightgbm import parameters as names
@@ -32,6 +32,7 @@ class LightGBMLearner:
     accepts_categories = True
     accepts_weights = True
     watches_validation = True
+    unit = "round"
     script = None
 
     def __init__(self, job: Job) -> None:
@@ -103,6 +104,10 @@ class LightGBMLearner:
         """As asked; else where continuing gives exactly what not stopping would have given."""
         wanted = self._job.config.get("checkpoint")
         return not self._sampled if wanted is None else bool(wanted)
+
+    def versions(self) -> dict[str, str]:
+        """The adapter's."""
+        return frameworks.get("lightgbm").versions()
 
     def prepare(self, data: TableData) -> None:
         """Settles task, objective and labels."""

@@ -292,7 +292,11 @@ def _unknown(
     near = nearest(parameter, known)
     return errors.InvalidConfiguration(
         f"{name} has no hyperparameter '{parameter}'",
-        solution=(f"Did you mean '{near}'? " if near else "") + f"It has: {', '.join(known)}.",
+        solution=f"Did you mean '{near}'? It has: {', '.join(known)}."
+        if near and len(known) < 30
+        else f"Did you mean '{near}'? All that it has are in metadata.allowed."
+        if near
+        else f"It has: {', '.join(known)}.",
         metadata={
             "key": f"{key}.{parameter}",
             "sent": sent,

@@ -11,7 +11,7 @@ from sklearn.ensemble._forest import BaseForest
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
-from ml_runner import errors, scripts
+from ml_runner import errors, frameworks, scripts
 from ml_runner.frameworks.base import CLASSIFICATION, REGRESSION, Progress
 from ml_runner.frameworks.sklearn import estimators, warm_start
 from ml_runner.frameworks.sklearn.model import SklearnModel, last_step
@@ -30,13 +30,15 @@ _SCALERS = {
 }
 
 # rows × columns × trees below which threads cost more than they bring.
-_SERIAL = 1e6
+_SERIAL = 2e6
 
 
 class SklearnLearner:
     """See ``frameworks.base.Learner``."""
 
     watches_validation = False
+    keeps_checkpoints = False
+    unit = "tree"
     gpu_used = False
 
     def __init__(self, job: Job) -> None:
@@ -110,6 +112,11 @@ class SklearnLearner:
             return bool(get_tags(self._estimator).input_tags.allow_nan)
         except ImportError:  # before scikit-learn 1.6
             return bool(self._estimator._get_tags()["allow_nan"])
+
+    def versions(self) -> dict[str, str]:
+        """scikit-learn's, and those of the framework that the estimator is from."""
+        own = frameworks.get("sklearn").versions()
+        return {**own, **frameworks.get(self._found.framework).versions()}
 
     def prepare(self, data: TableData) -> None:
         """Holds the target against the kind of estimator and takes its labels down."""

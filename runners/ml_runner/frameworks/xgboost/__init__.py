@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_runner import errors
-from ml_runner.frameworks.base import Estimator, Model, Progress, installed
+from ml_runner import distributions, errors
+from ml_runner.frameworks.base import Estimator, Model, Progress
 from ml_runner.libraries import need
 from ml_runner.training.metrics import Metric
 
@@ -71,7 +71,7 @@ class XGBoostAdapter:
 
     def versions(self) -> dict[str, str]:
         """The installed versions of XGBoost and of what it reads its data with."""
-        return installed("xgboost", "xgboost-cpu", "numpy", "pandas")
+        return distributions.versions("xgboost", "xgboost-cpu", "numpy", "pandas")
 
     def claims(self, algorithm: str) -> int:
         """2 for the classes whose training the native interface can do."""
@@ -140,15 +140,28 @@ class XGBoostAdapter:
         return model.booster.feature_names
 
     def explain(self, error: BaseException) -> errors.ExecutorError | None:
-        """A GPU's memory or fault in an exception of the library; None for any other."""
+        """An exception of the library in words of ours; None for any other."""
         if type(error).__module__.partition(".")[0] != "xgboost":
-            return None
-        text = str(error)
-        lowered = text.lower()
-        if "cuda" not in lowered and "gpu" not in lowered and "cudaerror" not in lowered:
             return None
         from ml_runner.frameworks.xgboost.parameters import first_lines
 
+        text = str(error)
+        lowered = text.lower()
+        if "cuda" not in lowered and "gpu" not in lowered:
+            if "bad_alloc" in lowered or "insufficient memory" in lowered:
+                return errors.OutOfMemory(
+                    f"XGBoost ran out of memory: {first_lines(text)}",
+                    solution="Use fewer rows or columns, a smaller max_bin, or a larger machine.",
+                )
+            if type(error).__name__ != "XGBoostError":
+                return None
+            # As it is, the message ends in a stack trace of the library.
+            return errors.TrainingFailure(
+                f"XGBoost refused to go on: {first_lines(text)}",
+                solution="Change the data or the hyperparameters that the message names.",
+                metadata={"exception": "XGBoostError"},
+                stderr=text[-2000:],
+            )
         if "out of memory" in lowered or "bad_alloc" in lowered or "memory allocation" in lowered:
             return errors.CudaOutOfMemory(
                 f"XGBoost ran out of GPU memory: {first_lines(text)}",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import xgboost
 from xgboost.callback import TrainingCallback
 
-from ml_runner import errors, gpus
+from ml_runner import errors, frameworks, gpus
 from ml_runner.frameworks import boosting
 from ml_runner.frameworks.base import CLASSIFICATION, REGRESSION, Progress
 from ml_runner.frameworks.xgboost import parameters as names
@@ -34,6 +34,7 @@ class XGBoostLearner:
     accepts_categories = True
     accepts_weights = True
     watches_validation = True
+    unit = "round"
     script = None
 
     def __init__(self, job: Job) -> None:
@@ -116,6 +117,10 @@ class XGBoostLearner:
         """As asked; else where continuing gives exactly what not stopping would have given."""
         wanted = self._job.config.get("checkpoint")
         return not self._sampled if wanted is None else bool(wanted)
+
+    def versions(self) -> dict[str, str]:
+        """The adapter's."""
+        return frameworks.get("xgboost").versions()
 
     def prepare(self, data: TableData) -> None:
         """Settles task, objective and labels."""
