@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
-import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -26,20 +27,20 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:
 
     ``durable`` adds fsync of file and directory (about 0.5 ms). Raises ``OSError``.
     """
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    # A name of its own, whoever else writes or has died here; the mode is what the umask leaves.
+    temporary = f"{path.parent}/.{path.name}.{os.getpid()}.{time.time_ns()}"
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+        try:
+            _write_all(descriptor, data)
             if durable:
-                file.flush()
-                os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())
+                os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
         os.replace(temporary, path)
     except BaseException:
-        try:
+        with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
-        except FileNotFoundError:
-            pass
         raise
     if durable:
         sync_directory(path.parent)
@@ -88,8 +89,7 @@ def try_lock(path: Path) -> int | None:
     return descriptor
 
 
-def _umask() -> int:
-    # There is no call that only reads it; the job process has one thread that writes files.
-    value = os.umask(0o077)
-    os.umask(value)
-    return value
+def _write_all(descriptor: int, data: bytes) -> None:
+    left = memoryview(data)
+    while left:
+        left = left[os.write(descriptor, left) :]

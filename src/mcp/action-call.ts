@@ -1,5 +1,5 @@
 import type { CallToolResult } from "@modelcontextprotocol/sdk/types.js";
-import { validate } from "../contract/index.js";
+import { type JobEvent, validate } from "../contract/index.js";
 import type { JobHandle } from "../jobs/service.js";
 import { runningAnswer } from "../report/running.js";
 import type { CallContext } from "./context.js";
@@ -31,7 +31,9 @@ export async function awaitJob(
   const token = context.progressToken;
   const reporter = token === undefined ? null : new ProgressReporter(token, context.notify, job);
   try {
-    const answer = await job.wait(seconds, (event) => reporter?.onEvent(event), context.signal);
+    // Without a listener the answer of a light job comes straight from its process.
+    const onEvent = reporter ? (event: JobEvent) => reporter.onEvent(event) : undefined;
+    const answer = await job.wait(seconds, onEvent, context.signal);
     if (answer) return answerResult(answer, job.baseDir);
     if (context.signal.aborted && context.cancelled()) await job.cancel();
     return plainResult({ ...runningAnswer(job.id, await job.snapshot()) });

@@ -75,7 +75,7 @@ def align(
         elif name not in ready or trained_as == "str":
             converted[name] = _feature(table, table.frame[name], trained_as)
     x = features.assemble(table, schema.features, converted)
-    features.check_missing(table, x, accepts_missing=accepts_missing, warn=warn)
+    features.check(table, x, accepts_missing=accepts_missing, warn=warn)
     y = weight = groups = None
     if with_target and schema.target is not None:
         y = _target(table, schema.target, schema.dtypes.get(schema.target))

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ml_runner import errors, frameworks, models
+from ml_runner import descriptors, errors, frameworks
 from ml_runner.data.bounded import LIMIT_BYTES
 from ml_runner.data.profile import clip
 from ml_runner.report import size_words
@@ -20,7 +20,7 @@ def find(path: Path) -> Path | None:
     """The described model that a path means, if any: the file itself, or a run's directory."""
     if path.is_dir():
         path = run_directory.model_in(path) or path
-    return path if models.descriptor_path(path).is_file() and path.is_file() else None
+    return path if descriptors.path_of(path).is_file() and path.is_file() else None
 
 
 def recognised(path: Path) -> bool:
@@ -53,7 +53,7 @@ def describe(path: Path, sent: str) -> dict[str, Any]:
             solution="Name the model's file, and make it readable.",
             metadata={"path": str(path)},
         ) from error
-    descriptor, warnings = models.read_descriptor(path, data)
+    descriptor, warnings = descriptors.read(path, data)
     answer: dict[str, Any] = {"path": clip(sent, 300), "kind": "model"}
     if descriptor is not None:
         schema = descriptor["schema"]

@@ -27,17 +27,27 @@ def plain(table: Table, names: Sequence[str]) -> set[str]:
 
 
 def assemble(table: Table, names: Sequence[str], converted: Mapping[str, Series]) -> DataFrame:
-    """The columns, in that order, with those that were converted in their new form.
-
-    Raises:
-        DataLoadingError: an infinite value; names row and column.
-    """
+    """The columns, in that order, with those that were converted in their new form."""
     frame = table.frame
-    x = frame if list(names) == list(frame.columns) else frame.loc[:, list(names)]
+    x = frame
+    if list(names) != list(frame.columns):
+        # By position: a third of the time that it takes by name.
+        x = frame.take(frame.columns.get_indexer(list(names)), axis="columns")
     if converted:
         x = x.assign(**converted)
-    refuse_infinite(table, x, "column")
     return x
+
+
+def check(table: Table, x: DataFrame, *, accepts_missing: bool, warn: Warn) -> None:
+    """Looks for infinities and for missing values; see ``refuse_infinite`` and ``check_missing``.
+
+    Raises:
+        DataLoadingError: as they do.
+    """
+    if _all_finite(x):
+        return
+    refuse_infinite(table, x, "column")
+    check_missing(table, x, accepts_missing=accepts_missing, warn=warn)
 
 
 def refuse_infinite(table: Table, frame: DataFrame, role: str) -> None:
@@ -149,6 +159,18 @@ def check_missing(table: Table, x: DataFrame, *, accepts_missing: bool, warn: Wa
         columns=dict(list(found.items())[:50]),
         **place,
     )
+
+
+def _all_finite(x: DataFrame) -> bool:
+    """Whether a small frame of numbers has no missing value, told in a fraction of the time."""
+    numpy = libraries.need("numpy", "numpy")
+    if len(x) > _PIECE_ROWS or not all(isinstance(dtype, numpy.dtype) for dtype in x.dtypes):
+        return False
+    values = x.to_numpy()
+    if values.dtype.kind not in "iuf":
+        return False
+    with numpy.errstate(all="ignore"):
+        return bool(numpy.isfinite(values.sum()))
 
 
 def _iso(value: Any) -> str:

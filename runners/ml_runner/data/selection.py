@@ -81,7 +81,7 @@ def select(
         elif name not in ready:
             converted[name] = _feature(table, series, accepts_strings=accepts_strings, warn=warn)
     x = features.assemble(table, names, converted)
-    features.check_missing(table, x, accepts_missing=accepts_missing, warn=warn)
+    features.check(table, x, accepts_missing=accepts_missing, warn=warn)
     if target_column is not None:
         dtypes[target_column] = columns.type_name(table.frame[target_column])
     return TableData(

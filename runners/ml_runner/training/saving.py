@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml_runner import models, report
+from ml_runner import descriptors, report
 from ml_runner.training import pictures, tables
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def save_model(
         script = None
         if learner.script is not None:
             script = _save_script(directory, learner.script)
-        description = models.describe(
+        description = descriptors.describe(
             job,
             adapter,
             model,
@@ -49,7 +49,7 @@ def save_model(
             versions=learner.versions(),
             script=script,
         )
-        directory.write(None, models.descriptor_path(path).name, description)
+        directory.write(None, descriptors.path_of(path).name, description)
     importances = model.feature_importances()
     if importances is not None and len(importances) == data.train.X.shape[1]:
         order = np.argsort(-importances, kind="stable")
@@ -69,7 +69,7 @@ def _save_script(directory: RunDirectory, script: Script) -> dict[str, Any]:
     main = f"model_script/{script.path.name}"
     for name, source in sources.items():
         directory.write("modelScript" if name == main else None, name, source)
-    return models.saved_script(main, sources)
+    return descriptors.saved_script(main, sources)
 
 
 def write_folds(

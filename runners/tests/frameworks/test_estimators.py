@@ -8,7 +8,7 @@ import pytest
 from sklearn.utils import all_estimators
 
 from ml_runner import errors, frameworks
-from ml_runner.frameworks.sklearn import estimators
+from ml_runner.frameworks.sklearn import building, estimators
 
 
 def test_every_classifier_and_regressor_is_found_and_suggested() -> None:
@@ -79,24 +79,24 @@ def test_other_frameworks_lend_their_classes(name: str) -> None:
 )
 def test_refuses_what_the_library_would(name: str, parameters: dict[str, Any], words: str) -> None:
     with pytest.raises(errors.InvalidConfiguration) as caught:
-        estimators.build(estimators.resolve(name), parameters)
+        building.build(estimators.resolve(name), parameters)
     assert words in f"{caught.value.message} {caught.value.solution}"
     assert caught.value.metadata["key"].startswith("config.hyperparameters")
 
 
 def test_lists_become_what_the_estimator_takes() -> None:
-    network = estimators.build(
+    network = building.build(
         estimators.resolve("MLPClassifier"), {"hidden_layer_sizes": [5, 3], "max_iter": 9}
     )
     assert list(network.hidden_layer_sizes) == [5, 3]
-    spline = estimators.build(
+    spline = building.build(
         estimators.resolve("TransformedTargetRegressor"), {"regressor": {"algorithm": "Ridge"}}
     )
     assert type(spline.regressor).__name__ == "Ridge"
 
 
 def test_estimators_within_estimators() -> None:
-    found = estimators.build(
+    found = building.build(
         estimators.resolve("VotingClassifier"),
         {
             "estimators": [
@@ -109,7 +109,7 @@ def test_estimators_within_estimators() -> None:
     assert [name for name, _ in found.estimators] == ["tree", "boosted"]
     assert found.estimators[0][1].max_depth == 3
     with pytest.raises(errors.InvalidConfiguration) as caught:
-        estimators.build(
+        building.build(
             estimators.resolve("AdaBoostClassifier"),
             {"estimator": {"algorithm": "DecisionTreeClassifier", "hyperparameters": {"depth": 1}}},
         )
@@ -125,15 +125,15 @@ def test_estimators_within_estimators() -> None:
     ],
 )
 def test_what_learns_no_target_is_refused(name: str, words: str) -> None:
-    built = estimators.build(estimators.resolve(name), {})
+    built = building.build(estimators.resolve(name), {})
     with pytest.raises(errors.InvalidConfiguration, match=words):
         estimators.task_of(built, name)
 
 
 def test_one_may_be_a_count_or_a_share() -> None:
-    built = estimators.build(estimators.resolve("RandomForestRegressor"), {"max_features": 1})
-    assert estimators.ambiguous_ones(built, {"max_features": 1}) == ["max_features"]
-    assert estimators.ambiguous_ones(built, {"max_features": 0.5, "n_estimators": 1}) == []
+    built = building.build(estimators.resolve("RandomForestRegressor"), {"max_features": 1})
+    assert building.ambiguous_ones(built, {"max_features": 1}) == ["max_features"]
+    assert building.ambiguous_ones(built, {"max_features": 0.5, "n_estimators": 1}) == []
 
 
 @pytest.mark.parametrize(

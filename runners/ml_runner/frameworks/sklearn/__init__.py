@@ -61,7 +61,7 @@ class SklearnAdapter:
             # Not there in versions that look at a DataFrame in another way.
             with contextlib.suppress(ImportError):
                 importlib.import_module(module)
-        for module in ("estimators", "learner", "metrics", "model", "warm_start"):
+        for module in ("building", "estimators", "learner", "metrics", "model", "warm_start"):
             importlib.import_module(f"{__name__}.{module}")
 
     def versions(self) -> dict[str, str]:

@@ -13,7 +13,7 @@ from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, Stan
 
 from ml_runner import errors, frameworks, scripts
 from ml_runner.frameworks.base import CLASSIFICATION, REGRESSION, Progress
-from ml_runner.frameworks.sklearn import estimators, warm_start
+from ml_runner.frameworks.sklearn import building, estimators, warm_start
 from ml_runner.frameworks.sklearn.model import SklearnModel, last_step
 from ml_runner.training import targets
 from ml_runner.training.user_code import reported_as_failure
@@ -48,7 +48,7 @@ class SklearnLearner:
         self.script = scripts.of_call(config, job.resolve)
         if self.script is None:
             self._found = estimators.resolve(config["algorithm"])
-            self._estimator = estimators.build(self._found, sent)
+            self._estimator = building.build(self._found, sent)
         else:
             self._found, self._estimator = estimators.of_script(self.script, config)
         self.algorithm: str = type(last_step(self._estimator)).__name__
@@ -59,7 +59,7 @@ class SklearnLearner:
             unset = {k: v for k, v in self._found.for_categories.items() if k not in sent}
             self._estimator.set_params(**unset)
         self._seed(job, sent)
-        for name in estimators.ambiguous_ones(self._estimator, sent):
+        for name in building.ambiguous_ones(self._estimator, sent):
             job.warn(
                 f"hyperparameters.{name} is 1 and is taken as the whole number 1, not as the share"
                 " 1.0 (all); for nearly all write 0.999999, or leave it out"

@@ -1,0 +1,159 @@
+"""What stands beside a model that the executor wrote: all that is needed to use it.
+
+``<file>.meta.json`` is under an HMAC with the key of the state directory: what bears it was
+written here and has not been changed since.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ml_runner import errors, files
+from ml_runner.scripts import Script
+
+if TYPE_CHECKING:
+    from ml_runner.data import Schema
+    from ml_runner.frameworks.base import Adapter, Model
+    from ml_runner.job import Job
+
+SUFFIX = ".meta.json"
+_VERSION = 1
+
+
+def describe(
+    job: Job,
+    adapter: Adapter,
+    model: Model,
+    schema: Schema,
+    data: bytes,
+    *,
+    name: str,
+    parameters: Mapping[str, Any],
+    preprocessing: list[dict[str, Any]],
+    versions: Mapping[str, str],
+    script: Mapping[str, Any] | None = None,
+) -> bytes:
+    """The content of ``<name>.meta.json`` for a model file of content ``data``.
+
+    ``script`` is what ``saved_script`` gives of the caller's own code, where the model needs that.
+    """
+    record: dict[str, Any] = {
+        "format": "ml-executor-model",
+        "version": _VERSION,
+        "framework": adapter.name,
+        "algorithm": model.algorithm,
+        "task": model.task,
+        "classes": model.classes,
+        "model": model.describe(),
+        "schema": schema.to_json(),
+        "signature": {
+            "inputs": [{"name": name, "type": schema.dtypes.get(name)} for name in schema.features],
+            "output": schema.target,
+        },
+        "parameters": dict(parameters),
+        "preprocessing": preprocessing,
+        **({} if script is None else {"script": dict(script)}),
+        "versions": dict(versions),
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "jobId": job.id,
+        "file": name,
+        "sha256": hashlib.sha256(data).hexdigest(),
+    }
+    # Through JSON once, so that what is signed is what will be read.
+    record = json.loads(json.dumps(record, default=repr))
+    record["hmac"] = _signature(record)
+    return json.dumps(record, ensure_ascii=False, indent=1).encode()
+
+
+def saved_script(main: str, sources: Mapping[str, bytes]) -> dict[str, Any]:
+    """How a descriptor names the code that a model needs.
+
+    Args:
+        main: path of the script, seen from the model's directory.
+        sources: likewise, of every file of it → its content.
+    """
+    digests = {path: hashlib.sha256(source).hexdigest() for path, source in sources.items()}
+    return {"main": main, "files": digests}
+
+
+def import_script(model: Path, script: Mapping[str, Any]) -> None:
+    """Imports the code that a model was made with, after a look that it is still that code."""
+    for name, digest in script["files"].items():
+        path = model.parent / name
+        found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+        if found != digest:
+            raise errors.ModelLoadingError(
+                f"'{path}', code that the model '{model}' needs, "
+                + ("is not there" if found is None else "has changed since the model was saved"),
+                solution="Put the file back as it was, or train the model anew.",
+                metadata={"path": str(path), "model": str(model)},
+            )
+    main = model.parent / script["main"]
+    Script(main, str(main))
+
+
+def path_of(model: Path) -> Path:
+    """Where the descriptor of a model file stands."""
+    return model.with_name(model.name + SUFFIX)
+
+
+def _signature(record: Mapping[str, Any]) -> str:
+    unsigned = {key: value for key, value in record.items() if key != "hmac"}
+    text = json.dumps(unsigned, sort_keys=True, separators=(",", ":"))
+    return hmac.new(_key(), text.encode(), hashlib.sha256).hexdigest()
+
+
+def _key() -> bytes:
+    """32 random bytes of this state directory, made on first use."""
+    path = files.state_home() / "key"
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        pass
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = path.with_name(f".key.{os.getpid()}.{secrets.token_hex(4)}")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(secrets.token_bytes(32))
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        # A link, unlike a rename, leaves the key of whoever was first.
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    finally:
+        os.unlink(temporary)
+    return path.read_bytes()
+
+
+def read(path: Path, data: bytes) -> tuple[dict[str, Any] | None, list[str]]:
+    """The descriptor, if it is ours and speaks of this very file; else what is wrong with it."""
+    record: dict[str, Any] = {}
+    try:
+        record = json.loads(path_of(path).read_bytes())
+        signed = str(record["hmac"])
+        genuine = record.get("version") == _VERSION and hmac.compare_digest(
+            signed, _signature(record)
+        )
+    except FileNotFoundError:
+        return None, []
+    except (OSError, ValueError, KeyError, TypeError):
+        genuine = False
+    if not genuine:
+        return None, [
+            f"'{path_of(path)}' is not signed by this machine's executor and was not used"
+        ]
+    if hashlib.sha256(data).hexdigest() != record["sha256"]:
+        return None, [
+            f"'{path}' has changed since it was described, so its description was not used"
+        ]
+    return record, []
