@@ -1,8 +1,12 @@
 import { defineConfig } from "vitest/config";
 
+// `npm run test:soak` runs these alone: the same faults as in the other tests, many times over.
+const soak = process.env.ML_EXECUTOR_SOAK === "1";
+
 export default defineConfig({
   test: {
-    include: ["test/**/*.test.ts"],
+    include: soak ? ["test/soak/**/*.test.ts"] : ["test/**/*.test.ts"],
+    exclude: soak ? [] : ["test/soak/**"],
     globalSetup: ["test/e2e/global-setup.ts"],
     // Most tests drive real processes, which take their time on a small machine.
     testTimeout: 60_000,

@@ -39,11 +39,13 @@ def describe(
     parameters: Mapping[str, Any],
     preprocessing: list[dict[str, Any]],
     versions: Mapping[str, str],
+    trained_on: Mapping[str, Any],
     script: Mapping[str, Any] | None = None,
 ) -> bytes:
     """The content of ``<name>.meta.json`` for a model file of content ``data``.
 
-    ``script`` is what ``saved_script`` gives of the caller's own code, where the model needs that.
+    ``trained_on`` tells the training file (path, rows, ``files.fingerprint``); ``script`` is what
+    ``saved_script`` gives of the caller's own code, where the model needs that.
     """
     record: dict[str, Any] = {
         "format": "ml-executor-model",
@@ -62,6 +64,7 @@ def describe(
         "preprocessing": preprocessing,
         **({} if script is None else {"script": dict(script)}),
         "versions": dict(versions),
+        "trainedOn": dict(trained_on),
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "jobId": job.id,
         "file": name,

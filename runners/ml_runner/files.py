@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import time
 from pathlib import Path
 from typing import Any
+
+_FINGERPRINT_BYTES = 1 << 20
 
 
 def state_home() -> Path:
@@ -63,6 +66,17 @@ def read_json_or_none(path: Path) -> Any:
         return read_json(path)
     except (OSError, ValueError):
         return None
+
+
+def fingerprint(path: Path) -> str:
+    """Tells one file's content from another's in constant time: its size, beginning and end."""
+    with open(path, "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        digest = hashlib.sha256(str(size).encode())
+        digest.update(file.read(_FINGERPRINT_BYTES))
+        file.seek(max(_FINGERPRINT_BYTES, size - _FINGERPRINT_BYTES))
+        digest.update(file.read())
+    return digest.hexdigest()
 
 
 def sync_directory(path: Path) -> None:

@@ -12,16 +12,22 @@ import hashlib
 import json
 import os
 import signal
+import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ml_runner import errors, files, paths
 
 # Followers are woken at most this often by progress; what a fast loop reports in between is
-# dropped, except the first and the last of a unit. An event costs 1.5 µs to write and more to follow.
+# dropped, except the last of a unit. An event costs 1.5 µs to write and more to follow.
 PROGRESS_INTERVAL_SECONDS = 0.2
+
+# No time remaining is told before so much of the work is behind: the first steps are slower than
+# the others (caches, threads that start), and a wrong alarm makes a caller stop a good run.
+ETA_AFTER_SECONDS = 2.0
+ETA_AFTER_SHARE = 0.1
 
 
 class Job:
@@ -170,14 +176,19 @@ class Job:
         """
         now = time.time()
         first_time, first_done = self._rate_from.setdefault(unit, (now, done))
+        if first_done == 0 < done:
+            # What came before the first step (binning data, say) tells nothing of the others.
+            first_time, first_done = self._rate_from[unit] = (now, done)
         finished = total is not None and done >= total
         if not finished and now - self._last_progress < PROGRESS_INTERVAL_SECONDS:
             return
         self._last_progress = now
         elapsed = now - first_time
         rate = (done - first_done) / elapsed if elapsed > 0 and done > first_done else None
-        if eta_seconds is None and rate and total is not None:
+        early = elapsed < ETA_AFTER_SECONDS and not (total and done > ETA_AFTER_SHARE * total)
+        if eta_seconds is None and rate and total is not None and not early:
             eta_seconds = (total - done) / rate
+        told = _finite(metrics or {})
         self.event(
             "progress",
             unit=unit,
@@ -185,8 +196,12 @@ class Job:
             total=total,
             etaSeconds=None if eta_seconds is None else round(eta_seconds, 3),
             rate=None if rate is None else round(rate, 3),
-            metrics=_finite(metrics or {}),
+            metrics=told,
         )
+        if not self.light:
+            # For whoever reads the job's own output, as that of a plain script would be read.
+            figures = "".join(f"  {name}={value:.6g}" for name, value in told.items() if value)
+            sys.stdout.write(f"{unit} {done}{'' if total is None else f'/{total}'}{figures}\n")
 
     def start_unit(self, unit: str, done: int = 0) -> None:
         """Starts the clock from which the rate of ``unit`` is reckoned (before the first step)."""
@@ -209,7 +224,7 @@ class Job:
             raise self._cancelled()
 
     @contextlib.contextmanager
-    def stopping_at_checks(self) -> Iterator[None]:
+    def stopping_at_checks(self) -> Generator[None, None, None]:
         """Within it, a request to stop waits for the next ``check`` instead of breaking in."""
         before, self._cooperative = self._cooperative, True
         try:

@@ -35,7 +35,7 @@ def action(name: str) -> dict[str, Any]:
 
 
 def framework(name: str) -> dict[str, Any]:
-    """The capability row of a framework, by name or alias. Raises ``KeyError`` for an unknown one."""
+    """The capability row of a framework, by name or alias. Raises ``KeyError`` for others."""
     for row in load()["frameworks"]:
         if name == row["name"] or name in row["aliases"]:
             return row

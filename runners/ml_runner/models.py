@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_runner import calls, distributions, errors, frameworks
+from ml_runner import calls, descriptors, distributions, errors, frameworks
 from ml_runner.nearest import nearest
 from ml_runner.process.decline import Decline
 from ml_runner.training import run_directory

@@ -72,6 +72,15 @@ def finish(job: Job, body: dict[str, Any]) -> dict[str, Any]:
     return {"executionReport": _fit(job, report)}
 
 
+def averaging(average: str | None, classes: list[Any] | None) -> dict[str, Any]:
+    """How precision, recall and f1 were averaged; for ``binary`` also of which label they are."""
+    if average is None:
+        return {}
+    if average == "binary" and classes:
+        return {"average": average, "positiveClass": classes[-1]}
+    return {"average": average}
+
+
 def duration_words(seconds: float) -> str:
     """``1h 23m 45s``, ``5m 23s``, ``12.3s``, ``31.8ms``, ``4.2µs``."""
     if seconds < 0.9995:

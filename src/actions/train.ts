@@ -52,8 +52,9 @@ export const train = defineAction({
   title: "Train a model",
   description:
     "Trains a model on a table (CSV, TSV, Parquet, JSON Lines, NPZ) and saves it with its metrics, plots and a description from which evaluate and predict work by modelPath alone. " +
-    "sklearn: algorithm is an estimator's class name, such as RandomForestClassifier, Ridge, XGBClassifier or LGBMRegressor. xgboost, lightgbm: the libraries' native training; hyperparameters are their own parameters. " +
-    "No split, algorithm or target is chosen for you: test metrics need testData or validationSplit.",
+    "sklearn: algorithm is an estimator's class name (RandomForestClassifier, Ridge, XGBClassifier, …), or modelScript makes one. xgboost, lightgbm: the libraries' native training with their own parameters. auto: XGB and LGBM classes natively, the rest with sklearn. " +
+    "Text columns must be left out, or named in categorical (XGBoost, LightGBM, HistGradientBoosting), or encoded in a modelScript pipeline. " +
+    "No split, algorithm or target is chosen for you: held-out metrics need testData, validationData or validationSplit; earlyStopping needs one of the latter two.",
   config: z.strictObject({
     dataPath: path("Table to train on.").optional(),
     algorithm: z
@@ -90,7 +91,7 @@ export const train = defineAction({
       .gt(0)
       .lt(1)
       .optional()
-      .describe("Share of the rows held out, drawn at random with the seed."),
+      .describe("Share of the rows held out, drawn at random with the seed, not stratified."),
     testData: path("Table on which the final model is measured.").optional(),
     metrics,
     average,
@@ -117,6 +118,7 @@ export const train = defineAction({
     hyperparameters: "",
     targetColumn: "",
     featureColumns: "default: all others",
+    categorical: "",
     crossValidation: "",
     featureScaling: "",
     validationSplit: "share held out",

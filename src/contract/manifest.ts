@@ -81,9 +81,15 @@ function describeTool(tool: Tool): ManifestTool {
   return { title, description, annotations, input: full, lean: leanSchema(full, tool.lean) };
 }
 
+/** Drops what zod adds of its own: the dialect, and the bounds of exact integers. */
 function strip(schema: JsonSchema & { $schema?: string }): JsonSchema {
   const { $schema: _, ...rest } = schema;
-  return rest;
+  return JSON.parse(
+    JSON.stringify(rest, (key, value) => {
+      const bound = key === "minimum" || key === "maximum";
+      return bound && Math.abs(value) === Number.MAX_SAFE_INTEGER ? undefined : value;
+    }),
+  );
 }
 
 /**

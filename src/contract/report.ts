@@ -36,6 +36,7 @@ export const RunningJobSchema = z.object({
     state: z.enum(["queued", "running"]),
     progress: z.string(),
     eta: z.string().nullable(),
+    finishesAt: z.string().optional(),
     latestMetrics: z.record(z.string(), z.number().nullable()),
     warnings: z.array(z.string()).optional(),
     next: CallSchema,

@@ -125,9 +125,9 @@ function boundProblems(schema: JsonSchema, value: number, key: string): Problem[
   const { minimum, maximum, exclusiveMinimum, exclusiveMaximum } = schema;
   const parts: string[] = [];
   if (exclusiveMinimum !== undefined) parts.push(`greater than ${exclusiveMinimum}`);
-  else if (minimum !== undefined && minimum > -9007199254740991) parts.push(`at least ${minimum}`);
+  else if (minimum !== undefined) parts.push(`at least ${minimum}`);
   if (exclusiveMaximum !== undefined) parts.push(`less than ${exclusiveMaximum}`);
-  else if (maximum !== undefined && maximum < 9007199254740991) parts.push(`at most ${maximum}`);
+  else if (maximum !== undefined) parts.push(`at most ${maximum}`);
   const broken =
     (minimum !== undefined && value < minimum) ||
     (maximum !== undefined && value > maximum) ||

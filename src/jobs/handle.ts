@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import {
   type Answer,
@@ -120,7 +121,10 @@ export class JobHandle {
     const answer = await this.store.report(this.id);
     const history = await this.#catchUp();
     const state = stateOf(answer, history);
-    const snapshot = snapshotOf(state, history, timeoutOf(this.request), Date.now() / 1000);
+    // The supervisor makes the FIFO before it waits for its slot.
+    const supervised = existsSync(join(this.directory, "control"));
+    const timeout = timeoutOf(this.request);
+    const snapshot = snapshotOf(state, history, timeout, Date.now() / 1000, supervised);
     if (since === undefined) return snapshot;
     const events = await new EventReader(join(this.directory, EVENTS)).read();
     const later = events.filter(({ seq }) => seq > since && seq <= history.lastSeq);

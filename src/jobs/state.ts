@@ -28,6 +28,8 @@ export interface Snapshot {
   progress: { unit: string; done: number; total: number | null } | null;
   etaSeconds: number | null;
   phase: string | null;
+  /** Queued, and its supervisor waits for a slot; else it is still being brought on its way. */
+  waitsForSlot: boolean;
   latestMetrics: Record<string, number | null>;
   warnings: string[];
   /** Since it started to run; 0 while it is queued. */
@@ -80,12 +82,14 @@ export function advance(history: History, event: JobEvent): History {
  * How far a job is.
  *
  * @param now Unix seconds
+ * @param supervised whether it has a supervisor
  */
 export function snapshotOf(
   state: JobState,
   history: History,
   timeoutSeconds: number,
   now: number,
+  supervised = false,
 ): Snapshot {
   const { progress, startedAt } = history;
   const running = state === "running";
@@ -97,6 +101,7 @@ export function snapshotOf(
     // It was reckoned when the event was written; a slow step has taken time off it since.
     etaSeconds: eta === null ? null : Math.max(0, eta - (now - (progress?.time ?? now))),
     phase: history.phase,
+    waitsForSlot: state === "queued" && supervised,
     latestMetrics: progress?.metrics ?? {},
     warnings: [...history.warnings],
     elapsedSeconds: startedAt === null ? 0 : Math.max(0, until - startedAt),

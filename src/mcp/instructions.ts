@@ -1,7 +1,7 @@
 /** What a client tells its model about this server: what to call first, how long jobs work, where files go. */
 export const INSTRUCTIONS = `ML Executor runs machine-learning work on this machine.
 
-First: describe {"path": …} on unknown data (columns, types, target candidates); environment if a framework might be missing. Then train → evaluate → predict; a model that train saved needs only its modelPath.
+First: describe {"path": …} on unknown data (columns, types, missing values); environment if a framework might be missing. Then train → evaluate → predict; a model that train saved needs only its modelPath.
 
 Calls: framework and config hold the work; relative paths are taken from the project's directory. Parameters named under "Also:" are explained by describe {"action": …}.
 
@@ -9,4 +9,4 @@ Jobs: every action is a durable job. A call answers with {"executionReport"} whe
 
 Files: models, logs, plots go to outputDir (else to the job's own directory); artifacts in the report names them.
 
-Errors: {"error": {type, message, solution, nextCall}}. Send nextCall where there is one; else do what solution says. warnings[] holds what was done that you may not expect.`;
+Errors: {"error": {type, message, solution, nextCall}}. nextCall, where there is one, is your call mended; else do what solution says. warnings[] holds what was done that you may not expect.`;

@@ -101,7 +101,7 @@ export async function callTool(
   return await handler(valid, context);
 }
 
-/** An action's config keys with their meaning and the frameworks that use them. */
+/** An action's full schema, and which of its config keys which framework requires or does not use. */
 function describeAction(name: string): Record<string, unknown> {
   const action = MANIFEST.actions[name];
   if (!action) {
@@ -110,12 +110,14 @@ function describeAction(name: string): Record<string, unknown> {
       metadata: { key: "action", sent: name, allowed: Object.keys(MANIFEST.actions) },
     });
   }
+  const all = Object.keys(action.input.properties?.config?.properties ?? {});
   const frameworks = Object.fromEntries(
     MANIFEST.frameworks.flatMap((row) => {
       const capability = row.actions[name];
-      return capability
-        ? [[row.name, { requires: capability.requires, keys: capability.keys }]]
-        : [];
+      if (!capability) return [];
+      const { keys, requires, requiresOneOf } = capability;
+      const unused = all.filter((key) => !keys.includes(key));
+      return [[row.name, { requires, ...(requiresOneOf && { requiresOneOf }), unused }]];
     }),
   );
   return { action: name, rules: action.rules, frameworks, schema: action.input };

@@ -1,18 +1,6 @@
-import type { Call, JobState, RunningJob } from "../contract/index.js";
+import type { Call, RunningJob } from "../contract/index.js";
+import type { Snapshot } from "../jobs/state.js";
 import { duration, metricsLine, progressLine } from "./words.js";
-
-/** What is known of a job that goes on. */
-export interface Snapshot {
-  state: JobState;
-  progress: { unit: string; done: number; total: number | null } | null;
-  etaSeconds: number | null;
-  /** The last phase that the job named: `loading`, `training`, … */
-  phase: string | null;
-  latestMetrics: Record<string, number | null>;
-  warnings: string[];
-  elapsedSeconds: number;
-  timeoutSeconds: number;
-}
 
 /** The answer of a call whose job goes on: how far it is, and the literal next call. */
 export function runningAnswer(id: string, snapshot: Snapshot): RunningJob {
@@ -23,6 +11,7 @@ export function runningAnswer(id: string, snapshot: Snapshot): RunningJob {
       state: snapshot.state === "queued" ? "queued" : "running",
       progress: progressWords(snapshot),
       eta: snapshot.etaSeconds === null ? null : duration(snapshot.etaSeconds),
+      ...(snapshot.etaSeconds !== null && { finishesAt: inSeconds(snapshot.etaSeconds) }),
       latestMetrics: snapshot.latestMetrics,
       ...(warnings.length > 0 && { warnings }),
       next: statusCall(id),
@@ -47,7 +36,8 @@ export function progressMessage(snapshot: Snapshot): string {
 }
 
 function progressWords(snapshot: Snapshot): string {
-  if (snapshot.state === "queued") return "waiting for a free slot";
+  if (snapshot.state === "queued")
+    return snapshot.waitsForSlot ? "waiting for a free slot" : "starting Python";
   const elapsed = `${duration(snapshot.elapsedSeconds)} elapsed`;
   if (snapshot.progress) return `${progressLine(snapshot.progress)}, ${elapsed}`;
   return `${snapshot.phase ?? "starting"}, ${elapsed}`;
@@ -59,4 +49,9 @@ function lateness(snapshot: Snapshot): string[] {
   if (etaSeconds === null || elapsedSeconds + etaSeconds <= timeoutSeconds) return [];
   const need = duration(elapsedSeconds + etaSeconds);
   return [`at this rate it needs ${need}, more than its timeout of ${duration(timeoutSeconds)}`];
+}
+
+/** The moment so many seconds from now, RFC 3339 in UTC, to the second. */
+function inSeconds(seconds: number): string {
+  return new Date(Date.now() + seconds * 1000).toISOString().replace(/\.\d+Z$/, "Z");
 }

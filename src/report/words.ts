@@ -27,14 +27,15 @@ export function metricsLine(metrics: Record<string, number | null>): string {
     .join(", ");
 }
 
-/** `epoch 3/50`, or what is known of it. */
+/** `epoch 3/50 (6 %)`, or what is known of it. */
 export function progressLine(progress: {
   unit: string;
   done: number;
   total: number | null;
 }): string {
-  const total = progress.total === null ? "" : `/${progress.total}`;
-  return `${progress.unit} ${progress.done}${total}`;
+  const { unit, done, total } = progress;
+  if (total === null) return `${unit} ${done}`;
+  return `${unit} ${done}/${total} (${Math.floor((100 * done) / total)} %)`;
 }
 
 /** A size as the reports word it, in powers of 1024: `98.2MB`. */

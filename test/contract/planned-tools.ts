@@ -113,6 +113,7 @@ export const PLANNED_ACTIONS = [
     "hyperparameters",
     "targetColumn",
     "featureColumns",
+    "categorical",
     "crossValidation",
     "featureScaling",
     "validationSplit",

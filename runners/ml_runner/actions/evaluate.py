@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml_runner import models, report
+from ml_runner import files, models, report
 from ml_runner.frameworks.base import CLASSIFICATION
 from ml_runner.training import inference, pictures, requested, tables
 from ml_runner.training.metrics import Outputs, Truth
@@ -42,6 +42,8 @@ def run(job: Job) -> dict[str, Any]:
     data = inference.rows_for(job, loaded, "dataPath", with_target=True)
     tables.check_target(data, model.task, model.classes, f"'{data.table.path}'")
 
+    _warn_of_training_rows(job, loaded, data)
+
     job.phase("evaluating")
     outputs, seconds, batch = inference.predict(job, loaded, data.X, probabilities=True)
     truth = Truth(
@@ -72,7 +74,7 @@ def run(job: Job) -> dict[str, Any]:
             "inferenceSeconds": round(seconds, 6),
             "avgInferenceTimePerSample": report.duration_words(seconds / rows),
             "targetColumn": data.schema.target,
-            **({} if average is None else {"average": average}),
+            **report.averaging(average, model.classes),
             **({} if model.classes is None else {"classes": model.classes}),
             **({"weighted": data.schema.weight} if data.weight is not None else {}),
         },
@@ -80,6 +82,16 @@ def run(job: Job) -> dict[str, Any]:
         "artifacts": artifacts.shown(),
         "packages": loaded.adapter.versions(),
     }
+
+
+def _warn_of_training_rows(job: Job, loaded: Loaded, data: TableData) -> None:
+    trained_on = (loaded.descriptor or {}).get("trainedOn")
+    if trained_on and files.fingerprint(data.table.path) == trained_on["fingerprint"]:
+        job.warn(
+            f"'{data.table.path}' is the file that the model was trained on: it has seen"
+            f" {trained_on['rows']} of these {len(data.X)} rows, and scores better on them than on"
+            " new ones"
+        )
 
 
 def _with_natural_ones(chosen: list[Any], outputs: Outputs, task: str) -> list[Any]:
@@ -112,7 +124,9 @@ def _write_predictions(
 ) -> None:
     model = loaded.model
     rows = inference.records(outputs, model.classes, probabilities=True)
-    text = inference.to_csv(rows, model.classes, tables.target_array(data))
+    truth = "true_value" if model.classes is None else "true_class"
+    beside = {**inference.carried(data), truth: tables.target_array(data).tolist()}
+    text = inference.to_csv(rows, model.classes, beside)
     artifacts.write("predictionsCSV", "predictions.csv", text)
 
 

@@ -46,7 +46,8 @@ def run(job: Job) -> dict[str, Any]:
     as_csv = directory / "predictions.csv"
     as_json = directory / "predictions.json"
     durable = not job.light
-    files.write_atomic(as_csv, inference.to_csv(records(), model.classes).encode(), durable=durable)
+    as_text = inference.to_csv(records(), model.classes, inference.carried(data))
+    files.write_atomic(as_csv, as_text.encode(), durable=durable)
     files.write_atomic(as_json, inference.to_json(records()).encode(), durable=durable)
     return {
         "framework": loaded.adapter.name,

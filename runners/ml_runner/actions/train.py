@@ -9,7 +9,7 @@ import numpy as np
 
 from ml_runner import errors, frameworks, gpus, report, seeds, validation
 from ml_runner.frameworks.base import CLASSIFICATION, Learner, Model
-from ml_runner.training import requested, run_directory, saving, tables
+from ml_runner.training import advice, requested, run_directory, saving, tables
 from ml_runner.training.checkpoints import Checkpoints
 from ml_runner.training.cross_validation import FoldPlan, folds
 from ml_runner.training.measures import Measures
@@ -57,12 +57,13 @@ def run(job: Job) -> dict[str, Any]:
             "finalModel": measured.final(model, data),
         }
         job.phase("saving")
-        size = saving.save_model(job, directory, adapter, learner, model, data)
+        saved = saving.save_model(job, directory, adapter, learner, model, data)
         saving.write_folds(job, directory, learner, scores)
         saving.write_rounds(job, directory, model, seconds)
         metadata = {
             "algorithm": learner.algorithm,
             "task": learner.task,
+            **_asked(job),
             **({} if resolved is None else {"frameworkResolved": resolved}),
             "samplesProcessed": len(data.train.X),
             "features": data.train.X.shape[1],
@@ -71,9 +72,8 @@ def run(job: Job) -> dict[str, Any]:
             **model.metadata,
             "trainingTime": report.duration_words(seconds),
             "trainingSeconds": round(seconds, 6),
-            "modelSize": report.size_words(size),
-            "modelSizeBytes": size,
-            **({} if measured.average is None else {"average": measured.average}),
+            **saved,
+            **report.averaging(measured.average, learner.classes),
             **_seed_of(job),
         }
     body = {
@@ -110,8 +110,9 @@ def _refuse_unusable(job: Job, learner: Learner) -> None:
             }[key]
             raise errors.InvalidConfiguration(
                 f"{learner.algorithm} takes no {what}",
-                solution=f"Leave config.{key} out, or use an algorithm that takes them"
-                + (", or encode them first (preprocess: encode)." if key == "categorical" else "."),
+                solution=advice.for_categories()
+                if key == "categorical"
+                else f"Leave config.{key} out, or use an algorithm that takes them.",
                 metadata={"key": f"config.{key}", "sent": job.config[key]},
             )
 
@@ -173,15 +174,23 @@ def _fit(job: Job, learner: Learner, data: tables.Tables, work: Work) -> Model:
 
 
 def _histories(model: Model) -> dict[str, Any]:
-    """Nested histories by round, and the figures of the round that the model uses, flat."""
+    """Nested histories by round, and the figures of the last round, flat.
+
+    What the model gives (that of its best round, where it stopped early) is in ``finalModel``.
+    """
     history = model.history
     if history is None or not len(history):
         return {}
-    final = model.metadata.get("bestIteration", len(history) - 1)
-    return {**history.at(final), **history.to_report(model.better, final=final)}
+    return {**history.at(len(history) - 1), **history.to_report(model.better)}
 
 
 # -- facts for the report --------------------------------------------------------------------------
+
+
+def _asked(job: Job) -> dict[str, Any]:
+    """What the call said of the model itself; the descriptor holds all parameters."""
+    keys = ("hyperparameters", "featureScaling", "modelArgs", "categorical")
+    return {key: job.config[key] for key in keys if job.config.get(key)}
 
 
 def _shape_of_target(learner: Learner, data: tables.Tables) -> dict[str, Any]:

@@ -38,7 +38,14 @@ def assemble(table: Table, names: Sequence[str], converted: Mapping[str, Series]
     return x
 
 
-def check(table: Table, x: DataFrame, *, accepts_missing: bool, warn: Warn) -> None:
+def check(
+    table: Table,
+    x: DataFrame,
+    *,
+    accepts_missing: bool,
+    warn: Warn,
+    solution: str = "Fill them in, or leave these rows out.",
+) -> None:
     """Looks for infinities and for missing values; see ``refuse_infinite`` and ``check_missing``.
 
     Raises:
@@ -47,7 +54,7 @@ def check(table: Table, x: DataFrame, *, accepts_missing: bool, warn: Warn) -> N
     if _all_finite(x):
         return
     refuse_infinite(table, x, "column")
-    check_missing(table, x, accepts_missing=accepts_missing, warn=warn)
+    check_missing(table, x, accepts_missing=accepts_missing, warn=warn, solution=solution)
 
 
 def refuse_infinite(table: Table, frame: DataFrame, role: str) -> None:
@@ -127,8 +134,12 @@ def plain_categories(table: Table, series: Series) -> Series:
     return columns.numbers(series) if what == "bool" else series
 
 
-def check_missing(table: Table, x: DataFrame, *, accepts_missing: bool, warn: Warn) -> None:
+def check_missing(
+    table: Table, x: DataFrame, *, accepts_missing: bool, warn: Warn, solution: str
+) -> None:
     """Refuses missing values where the algorithm takes none; warns of columns that are all missing.
+
+    ``solution`` says what can be done about them.
 
     Raises:
         DataLoadingError: names the columns, the counts and the first row.
@@ -152,8 +163,7 @@ def check_missing(table: Table, x: DataFrame, *, accepts_missing: bool, warn: Wa
         f"'{table.path}' has missing values, which this algorithm does not take, in {shown}{more}; "
         f"the first of '{name}' is in {words}"
         + (f"; {some(empty, 5)} have no value in any row" if empty else ""),
-        solution="Fill them in or drop the rows (preprocess: fillna), leave these columns out of "
-        "featureColumns, or use an algorithm that takes missing values.",
+        solution=solution,
         column=name,
         count=found[name],
         columns=dict(list(found.items())[:50]),

@@ -28,6 +28,8 @@ def select(
     categorical: list[str] | None = None,
     accepts_strings: bool = False,
     accepts_missing: bool = True,
+    for_text: str = "Leave them out of featureColumns, or name them in categorical.",
+    for_missing: str = "Fill them in, or leave these columns out of featureColumns.",
     warn: Warn,
 ) -> TableData:
     """Takes the columns that a training needs out of a table, each checked.
@@ -44,6 +46,8 @@ def select(
         group_column: groups for cross-validation.
         categorical: columns to be taken as categories, numbers or text.
         accepts_strings: the algorithm takes text columns itself.
+        for_text: what can be done about text that it does not take.
+        for_missing: what can be done about missing values that it does not take.
         accepts_missing: the algorithm takes missing values; otherwise they are refused.
         warn: gets what the caller may not expect.
 
@@ -65,7 +69,8 @@ def select(
     )
     _warn_of_roles(table, names, feature_columns, weight_column, group_column, warn)
     y = None if target_column is None else roles.target(table, target_column)
-    _refuse_text(table, names, declared, accepts_strings)
+    if not accepts_strings:
+        _refuse_text(table, names, declared, for_text)
     ready = features.plain(table, names)
     converted: dict[str, Series] = {}
     dtypes: dict[str, str] = {}
@@ -81,7 +86,7 @@ def select(
         elif name not in ready:
             converted[name] = _feature(table, series, accepts_strings=accepts_strings, warn=warn)
     x = features.assemble(table, names, converted)
-    features.check(table, x, accepts_missing=accepts_missing, warn=warn)
+    features.check(table, x, accepts_missing=accepts_missing, warn=warn, solution=for_missing)
     if target_column is not None:
         dtypes[target_column] = columns.type_name(table.frame[target_column])
     return TableData(
@@ -109,7 +114,7 @@ def _feature(table: Table, series: Series, *, accepts_strings: bool, warn: Warn)
 
 
 def _refuse_text(
-    table: Table, names: Sequence[str], declared: Sequence[str], accepts_strings: bool
+    table: Table, names: Sequence[str], declared: Sequence[str], solution: str
 ) -> None:
     text: list[str] = []
     ready = features.plain(table, names)
@@ -119,7 +124,7 @@ def _refuse_text(
         series = table.frame[name]
         what = columns.kind(series)
         columns.refuse_nested(table, series)
-        if accepts_strings or name in declared or what not in ("text", "date"):
+        if name in declared or what not in ("text", "date"):
             continue
         if what == "text":
             error, _ = columns.mixed(table, series)
@@ -133,8 +138,7 @@ def _refuse_text(
     raise errors.InvalidConfiguration(
         f"{'a feature column' if len(text) == 1 else f'{len(text)} feature columns'} of "
         f"'{table.path}' {'holds' if len(text) == 1 else 'hold'} text, not numbers: {shown}{more}",
-        solution="Leave them out of featureColumns, or name them in categorical where the "
-        "framework takes categories, or encode them first (preprocess: encode).",
+        solution=solution,
         metadata={
             "key": "featureColumns",
             "file": str(table.path),

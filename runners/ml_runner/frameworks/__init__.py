@@ -83,6 +83,11 @@ def _of_script() -> tuple[Adapter, str]:
     return adapter, f"a modelScript is trained with {adapter.title}"
 
 
+def taking_categories() -> list[str]:
+    """Names of the algorithms that take columns of categories as they are."""
+    return [name for adapter in all_adapters() for name in adapter.taking_categories]
+
+
 def estimator_class(name: str) -> Estimator | None:
     """The scikit-learn-compatible estimator of that name, from whichever framework has it.
 

@@ -97,7 +97,7 @@ class Model(Protocol):
         classes: all labels in the order of probability columns; None for numbers.
         history: what each round measured, where there were rounds.
         better: metric of the history → whether more is better.
-        metadata: what a report should say of it (``bestIteration``, ``rounds``, …).
+        metadata: what a report should say of it (``bestRound``, ``finalRound``, …).
     """
 
     algorithm: str
@@ -118,6 +118,11 @@ class Model(Protocol):
 
     def feature_importances(self) -> np.ndarray | None:
         """(features,) in the order of the columns, or None where it has none."""
+        ...
+
+    @property
+    def importance_type(self) -> str:
+        """What ``feature_importances`` are, in a few words."""
         ...
 
     def files(self) -> dict[str, tuple[str, bytes]]:
@@ -195,10 +200,12 @@ class Adapter(Protocol):
     Attributes:
         name: as in calls and reports.
         title: as people write it.
+        taking_categories: its algorithms that take columns of categories as they are.
     """
 
     name: str
     title: str
+    taking_categories: tuple[str, ...]
 
     def preload(self) -> None:
         """Imports all that a job needs, and computes nothing. Raises ``FrameworkNotFound``."""

@@ -100,6 +100,7 @@ def _circumstances(
     return ending.Circumstances(
         record,
         checkpoint=history.checkpoint,
+        progress=history.progress,
         elapsed=elapsed,
         stderr=ending.last_lines(directory / "stderr.log"),
     )

@@ -34,12 +34,14 @@ class Circumstances:
     Attributes:
         record: its ``JobRequest``.
         checkpoint: its last checkpoint as ``{"path", "unit", "done"}``.
+        progress: how far it had come, as ``{"unit", "done", "total", "metrics"}``.
         elapsed: seconds since it started to run; ``None`` where it never did.
         stderr: last lines of what it printed there.
     """
 
     record: dict[str, Any]
     checkpoint: dict[str, Any] | None = None
+    progress: dict[str, Any] | None = None
     elapsed: float | None = None
     stderr: str = ""
 
@@ -49,6 +51,8 @@ class Circumstances:
         facts: dict[str, Any] = {"jobId": self.record["id"]}
         if self.elapsed is not None:
             facts["elapsedSeconds"] = round(self.elapsed, 3)
+        if self.progress is not None:
+            facts["lastProgress"] = self.progress
         if self.checkpoint is not None:
             facts["lastCheckpoint"] = self.checkpoint
         return facts
@@ -106,7 +110,7 @@ def cancelled(what: Circumstances, why: str = "on request") -> errors.ExecutorEr
         solution=(
             "Go on from the last checkpoint, or call again to start anew."
             if resume
-            else "Call again to start anew."
+            else f"Send the {what.request['action']} call again to start anew."
         ),
         metadata=what.metadata,
         next_call=resume,

@@ -16,12 +16,14 @@ class History:
         started: the ``started`` event, if the job ever ran.
         ended: the ``ended`` event, if there is one.
         checkpoint: the last ``checkpoint`` as ``{"path", "unit", "done"}``.
+        progress: the last ``progress`` as ``{"unit", "done", "total", "metrics"}``.
         last: the last event of any kind.
     """
 
     started: dict[str, Any] | None = None
     ended: dict[str, Any] | None = None
     checkpoint: dict[str, Any] | None = None
+    progress: dict[str, Any] | None = None
     last: dict[str, Any] | None = None
 
     @classmethod
@@ -52,5 +54,7 @@ class History:
             self.started = None
         elif kind == "ended":
             self.ended = event
+        elif kind == "progress":
+            self.progress = {key: event.get(key) for key in ("unit", "done", "total", "metrics")}
         elif kind == "checkpoint":
             self.checkpoint = {key: event.get(key) for key in ("path", "unit", "done")}

@@ -289,9 +289,11 @@ class Supervisor:
 
     def _circumstances(self) -> ending.Circumstances:
         elapsed = None if self.started is None else time.monotonic() - self.started
+        history = History.read(self.directory)
         return ending.Circumstances(
             self.record,
-            checkpoint=History.read(self.directory).checkpoint,
+            checkpoint=history.checkpoint,
+            progress=history.progress,
             elapsed=elapsed,
             stderr=self.streams[1].log.last_lines() if self.streams else "",
         )

@@ -43,14 +43,11 @@ class History:
         """The figures of entry ``position`` (from 0), flat."""
         return {flat_name(*key): values[position] for key, values in self.series.items()}
 
-    def to_report(
-        self, better: dict[str, bool], *, final: int | None = None
-    ) -> dict[str, dict[str, Any]]:
+    def to_report(self, better: dict[str, bool]) -> dict[str, dict[str, Any]]:
         """``{"train": {"logloss": […], "finalLogloss": …, "bestLogloss": …}, "validation": …}``.
 
         Args:
             better: metric → whether more is better.
-            final: position (from 0) of the round that the model uses; the last one where None.
         """
         positions = thin(len(self))
         report: dict[str, dict[str, Any]] = {}
@@ -59,7 +56,7 @@ class History:
             key = camel(metric)
             name = key[0].upper() + key[1:]
             part[key] = [values[position] for position in positions]
-            part[f"final{name}"] = values[-1 if final is None else final]
+            part[f"final{name}"] = values[-1]
             finite = [value for value in values if value == value]
             pick = max if better.get(metric, False) else min
             part[f"best{name}"] = pick(finite) if finite else float("nan")

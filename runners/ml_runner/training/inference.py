@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ml_runner.models import Loaded
 
 _CHUNK = 20_000
+_MOST_CARRIED = 10
 
 
 def rows_for(job: Job, loaded: Loaded, key: str, *, with_target: bool) -> TableData:
@@ -122,35 +123,45 @@ def records(
             yield record
 
 
+def carried(data: TableData) -> dict[str, list[Any]]:
+    """What a person finds the rows again by: the first columns that the model does not use."""
+    used = {*data.schema.features, data.schema.target}
+    others = [name for name in data.table.frame.columns if name not in used][:_MOST_CARRIED]
+    columns = {name: data.table.frame[name] for name in others}
+    return {
+        name: column.astype(object).where(column.notna(), None).tolist()
+        for name, column in columns.items()
+    }
+
+
 def to_json(rows: Iterator[dict[str, Any]]) -> str:
     """A JSON array, an object a line."""
     return "[\n" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n]\n"
 
 
 def to_csv(
-    rows: Iterator[dict[str, Any]], classes: list[Any] | None, target: np.ndarray | None = None
+    rows: Iterator[dict[str, Any]],
+    classes: list[Any] | None,
+    beside: Mapping[str, list[Any]] | None = None,
 ) -> str:
-    """The same rows as CSV: probabilities spread over ``probability_<label>``; the truth beside it.
+    """The same rows as CSV: probabilities spread over ``probability_<label>``.
 
     Args:
         rows: as ``records`` gives them.
         classes: labels, for the header; None for numbers.
-        target: (n,) true values, for a column ``true_class`` or ``true_value``.
+        beside: columns (n values each) to set behind the row's number: the truth, an identifier.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    truth = None if target is None else target.tolist()
-    kind = "value" if classes is None else "class"
+    beside = beside or {}
     header: list[str] | None = None
     for row in rows:
         scores = row.pop("probabilities", None)
         cells = list(row.values())
-        if truth is not None:
-            cells.insert(1, truth[row["sample_id"]])
+        cells[1:1] = [column[row["sample_id"]] for column in beside.values()]
         if header is None:
             header = list(row)
-            if truth is not None:
-                header.insert(1, f"true_{kind}")
+            header[1:1] = beside
             if scores is not None:
                 header += [f"probability_{label}" for label in classes or ()]
             writer.writerow(header)

@@ -74,15 +74,24 @@ class RunDirectory(Artifacts):
         whose = f" of job {by['jobId']}" if "jobId" in by else ""
         raise errors.InvalidConfiguration(
             f"outputDir '{self.path}' already holds {', '.join(held[:3])}{whose}",
-            solution="Name another outputDir, or send overwrite: true (nextCall) to replace it.",
+            solution="Send nextCall, which names another outputDir; or overwrite: true to replace"
+            " what is there.",
             metadata={
                 "key": "outputDir",
                 "sent": self._job.request["outputDir"],
                 "found": held[:10],
                 **({"jobId": by["jobId"]} if "jobId" in by else {}),
             },
-            next_call=calls.repeat(self._job, overwrite=True),
+            next_call=calls.repeat(self._job, outputDir=self._free_name()),
         )
+
+    def _free_name(self) -> str:
+        """The caller's ``outputDir`` with the first number behind it that is still free."""
+        sent = str(self._job.request["outputDir"]).rstrip("/")
+        number = 2
+        while self.path.with_name(f"{self.path.name}-{number}").exists():
+            number += 1
+        return f"{sent}-{number}"
 
     def _write(self, status: str, **more: Any) -> None:
         record = {

@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml_runner import descriptors, report
+from ml_runner import descriptors, files, report
 from ml_runner.training import pictures, tables
 
 if TYPE_CHECKING:
+    from ml_runner.data import TableData
     from ml_runner.frameworks.base import Adapter, Learner, Model
     from ml_runner.job import Job
     from ml_runner.scripts import Script
     from ml_runner.training.run_directory import RunDirectory
+
+# The report names so many of the features that matter most; the file has them all.
+_TOP_FEATURES = 5
 
 
 def save_model(
@@ -25,14 +29,18 @@ def save_model(
     learner: Learner,
     model: Model,
     data: tables.Tables,
-) -> int:
-    """Writes the model with its description and importances; returns the model file's bytes."""
-    size = 0
+) -> dict[str, Any]:
+    """Writes the model with its description and importances.
+
+    Returns:
+        What the report says of them: ``modelSize``, ``modelSizeBytes``, ``topFeatures``.
+    """
+    facts: dict[str, Any] = {}
     for key, (name, content) in model.files().items():
         path = directory.write(key, name, content)
         if key != "model":
             continue
-        size = len(content)
+        facts = {"modelSize": report.size_words(len(content)), "modelSizeBytes": len(content)}
         scaling = job.config.get("featureScaling") or "none"
         script = None
         if learner.script is not None:
@@ -47,6 +55,7 @@ def save_model(
             parameters=learner.parameters,
             preprocessing=[] if scaling == "none" else [{"type": "scale", "method": scaling}],
             versions=learner.versions(),
+            trained_on=_source(data.train),
             script=script,
         )
         directory.write(None, descriptors.path_of(path).name, description)
@@ -60,7 +69,15 @@ def save_model(
             "feature_importances.csv",
             _csv(["feature", "importance"], rows),
         )
-    return size
+        facts["importanceType"] = model.importance_type
+        facts["topFeatures"] = dict(rows[:_TOP_FEATURES])
+    return facts
+
+
+def _source(data: TableData) -> dict[str, Any]:
+    """Which file the rows are from; so evaluate can say that it measures on training rows."""
+    path = data.table.path
+    return {"path": str(path), "rows": len(data.X), "fingerprint": files.fingerprint(path)}
 
 
 def _save_script(directory: RunDirectory, script: Script) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 from ml_runner import errors
 from ml_runner.data import Table, TableData, align, read_table, select
 from ml_runner.frameworks.base import CLASSIFICATION
-from ml_runner.training import targets
+from ml_runner.training import advice, targets
 from ml_runner.training.cross_validation import FoldPlan, hold_out
 
 if TYPE_CHECKING:
@@ -81,6 +81,8 @@ def load(job: Job, learner: Learner, plan: FoldPlan | None) -> Tables:
         categorical=config.get("categorical"),
         accepts_strings=learner.accepts_strings,
         accepts_missing=learner.accepts_missing,
+        for_text=advice.for_text(accepts_categories=learner.accepts_categories),
+        for_missing=advice.for_missing(),
         warn=job.warn,
     )
     learner.prepare(data)

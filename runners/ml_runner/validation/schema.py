@@ -11,7 +11,6 @@ from typing import Any
 from ml_runner.nearest import nearest
 from ml_runner.validation.problems import ABSENT, Json, Problem, plain_number, problem, show
 
-_SAFE_INTEGER = 9007199254740991
 _NONE = type(None)
 
 
@@ -149,11 +148,11 @@ def _bound_problems(schema: Json, value: float, key: str) -> list[Problem]:
     parts: list[str] = []
     if above is not None:
         parts.append(f"greater than {above}")
-    elif least is not None and least > -_SAFE_INTEGER:
+    elif least is not None:
         parts.append(f"at least {least}")
     if below is not None:
         parts.append(f"less than {below}")
-    elif most is not None and most < _SAFE_INTEGER:
+    elif most is not None:
         parts.append(f"at most {most}")
     broken = (
         (least is not None and value < least)

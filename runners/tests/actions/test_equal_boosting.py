@@ -120,7 +120,7 @@ def test_equals_the_plain_call(
     assert report["metadata"]["threads"] == threads
     _compare_histories(expected["history"], caller)
     if case.get("patience"):
-        found = report["metadata"]["bestIteration"]
+        found = report["metadata"]["bestRound"] - 1
         assert found == (expected["best"] if framework == "xgboost" else expected["best"] - 1)
     _compare_boosters(framework, expected["booster"], caller)
     _compare_predictions(case, expected, caller)

@@ -305,7 +305,7 @@ def test_another_runs_model_is_not_overwritten(caller: Caller) -> None:
     error = caller.error("train", "sklearn", _with(FOREST, dataPath="nowhere.csv"), outputDir="m")
     assert error["type"] == "invalid-configuration"
     assert "already holds model.pkl" in error["message"]
-    assert error["nextCall"]["arguments"]["overwrite"] is True
+    assert error["nextCall"]["arguments"]["outputDir"] == "m-2"
     assert (caller.base / "m/model.pkl").read_bytes() == before
     report = caller.report("train", "xgboost", BOOSTED, outputDir="m", overwrite=True)
     assert report["framework"] == "xgboost"

@@ -53,6 +53,7 @@ class LightGBMAdapter:
 
     name = "lightgbm"
     title = "LightGBM"
+    taking_categories = ("LGBMClassifier", "LGBMRegressor")
 
     def require(self) -> None:
         """Raises ``FrameworkNotFound`` where LightGBM is absent."""

@@ -226,7 +226,6 @@ class LightGBMLearner:
         model.metadata = {"rounds": self._rounds, "finalRound": len(rounds.history)}
         if rounds.best is not None:
             model.metadata |= {
-                "bestIteration": rounds.best,
                 "bestRound": rounds.best + 1,
                 "earlyStopped": rounds.stopped_early,
             }

@@ -66,8 +66,15 @@ class LightGBMModel:
         return Outputs(self._labels[np.argmax(raw, axis=1)], raw)
 
     def feature_importances(self) -> np.ndarray | None:
-        """Number of splits on each feature, as the library's scikit-learn classes have it."""
-        return np.asarray(self.booster.feature_importance(importance_type="split"), dtype=float)
+        """Gain of each feature, summing to 1 (counts of splits favour those of many values)."""
+        gains = np.asarray(self.booster.feature_importance(importance_type="gain"), dtype=float)
+        total = gains.sum()
+        return gains / total if total > 0 else gains
+
+    @property
+    def importance_type(self) -> str:
+        """What ``feature_importances`` are."""
+        return "share of the gain"
 
     def files(self) -> dict[str, tuple[str, bytes]]:
         """``model.txt``: LightGBM's own format, up to the best iteration."""

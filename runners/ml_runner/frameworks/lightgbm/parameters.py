@@ -28,7 +28,7 @@ _ELSEWHERE = {
 
 _CLASS_HINTS = {
     "class_weight": "Send is_unbalance or scale_pos_weight, or config.sampleWeightColumn.",
-    "importance_type": "feature_importances.csv holds the number of splits.",
+    "importance_type": "feature_importances.csv holds the gain.",
     "callbacks": "Progress, early stopping and checkpoints are config keys here.",
     "feature_name": "Features are called as their columns are.",
     "subsample_for_bin": "Send bin_construct_sample_cnt.",

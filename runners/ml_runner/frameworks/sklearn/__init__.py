@@ -47,6 +47,7 @@ class SklearnAdapter:
 
     name = "sklearn"
     title = "scikit-learn"
+    taking_categories = ("HistGradientBoostingClassifier", "HistGradientBoostingRegressor")
 
     def require(self) -> None:
         """Raises ``FrameworkNotFound`` where scikit-learn is absent."""

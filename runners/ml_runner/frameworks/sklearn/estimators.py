@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, is_classifier, is_regressor
 
 from ml_runner import errors, frameworks
 from ml_runner.frameworks.base import CLASSIFICATION, REGRESSION, Estimator
+from ml_runner.frameworks.sklearn import ADAPTER
 from ml_runner.nearest import nearest
 from ml_runner.scripts import Script
 
@@ -45,9 +46,6 @@ _MODULES = (
     "manifold",
 )
 
-# They take columns of pandas' category type as they are.
-_WITH_CATEGORIES = ("HistGradientBoostingClassifier", "HistGradientBoostingRegressor")
-
 
 @lru_cache(maxsize=256)
 def find(name: str) -> Estimator | None:
@@ -78,7 +76,7 @@ def find(name: str) -> Estimator | None:
             return Estimator(
                 cls=found,
                 framework="sklearn",
-                accepts_categories=found.__name__ in _WITH_CATEGORIES,
+                accepts_categories=found.__name__ in ADAPTER.taking_categories,
             )
     return None
 
@@ -178,8 +176,7 @@ def task_of(estimator: Any, name: str) -> str:
     kind = _other_kind(estimator)
     raise errors.InvalidConfiguration(
         f"{name} is {kind}: it learns no target, so train cannot fit and measure it",
-        solution="Name a classifier or a regressor."
-        + (" The action preprocess applies transformers." if "transformer" in kind else ""),
+        solution="Name a classifier or a regressor.",
         metadata={"key": "config.algorithm", "sent": name},
     )
 

@@ -98,6 +98,13 @@ class SklearnModel:
             return np.abs(coefficients)
         return np.abs(coefficients).mean(axis=0) if coefficients.ndim == 2 else None
 
+    @property
+    def importance_type(self) -> str:
+        """What ``feature_importances`` are."""
+        if getattr(self.last_step, "feature_importances_", None) is None:
+            return "mean absolute coefficient"
+        return "feature_importances_ of the estimator"
+
     def files(self) -> dict[str, tuple[str, bytes]]:
         """``model.pkl`` and, where there is a scaler, ``scaler.pkl``: plain pickles."""
         saved = {"model": ("model.pkl", pickle.dumps(self.estimator, protocol=5))}

@@ -57,6 +57,7 @@ class XGBoostAdapter:
 
     name = "xgboost"
     title = "XGBoost"
+    taking_categories = ("XGBClassifier", "XGBRegressor")
 
     def require(self) -> None:
         """Raises ``FrameworkNotFound`` where XGBoost is absent."""

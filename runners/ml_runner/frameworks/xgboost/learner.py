@@ -227,7 +227,6 @@ class XGBoostLearner:
         model.metadata = {"rounds": self._rounds, "finalRound": booster.num_boosted_rounds()}
         if rounds.best is not None:
             model.metadata |= {
-                "bestIteration": rounds.best,
                 "bestRound": rounds.best + 1,
                 "earlyStopped": rounds.stopped_early,
             }

@@ -107,6 +107,11 @@ class XGBoostModel:
         total = values.sum()
         return values / total if total > 0 else values
 
+    @property
+    def importance_type(self) -> str:
+        """What ``feature_importances`` are."""
+        return "absolute weight" if self._linear else "share of the mean gain of a split"
+
     def files(self) -> dict[str, tuple[str, bytes]]:
         """``model.ubj``: the whole booster in XGBoost's own format."""
         return {"model": ("model.ubj", bytes(self.booster.save_raw(raw_format="ubj")))}
