@@ -69,6 +69,8 @@ def select(
     )
     _warn_of_roles(table, names, feature_columns, weight_column, group_column, warn)
     y = None if target_column is None else roles.target(table, target_column)
+    for name in names:
+        columns.refuse_nested(table, table.frame[name])
     if not accepts_strings:
         _refuse_text(table, names, declared, for_text)
     ready = features.plain(table, names)
@@ -123,7 +125,6 @@ def _refuse_text(
             continue
         series = table.frame[name]
         what = columns.kind(series)
-        columns.refuse_nested(table, series)
         if name in declared or what not in ("text", "date"):
             continue
         if what == "text":
