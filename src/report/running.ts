@@ -39,7 +39,11 @@ function progressWords(snapshot: Snapshot): string {
   if (snapshot.state === "queued")
     return snapshot.waitsForSlot ? "waiting for a free slot" : "starting Python";
   const elapsed = `${duration(snapshot.elapsedSeconds)} elapsed`;
-  if (snapshot.progress) return `${progressLine(snapshot.progress)}, ${elapsed}`;
+  if (snapshot.progress) {
+    const { done, total } = snapshot.progress;
+    const share = total ? ` (${Math.floor((100 * done) / total)} %)` : "";
+    return `${progressLine(snapshot.progress)}${share}, ${elapsed}`;
+  }
   return `${snapshot.phase ?? "starting"}, ${elapsed}`;
 }
 

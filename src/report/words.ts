@@ -27,7 +27,7 @@ export function metricsLine(metrics: Record<string, number | null>): string {
     .join(", ");
 }
 
-/** `epoch 3/50 (6 %)`, or what is known of it. */
+/** `epoch 3/50`, or what is known of it. */
 export function progressLine(progress: {
   unit: string;
   done: number;
@@ -35,7 +35,7 @@ export function progressLine(progress: {
 }): string {
   const { unit, done, total } = progress;
   if (total === null) return `${unit} ${done}`;
-  return `${unit} ${done}/${total} (${Math.floor((100 * done) / total)} %)`;
+  return `${unit} ${done}/${total}`;
 }
 
 /** A size as the reports word it, in powers of 1024: `98.2MB`. */

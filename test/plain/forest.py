@@ -1,7 +1,7 @@
-"""What `examples/train-forest.json` asks for, in plain scikit-learn: `forest.py TRAIN TEST RUN_DIR`.
+"""What the forest examples ask for, in plain scikit-learn: `forest.py TRAIN TEST RUN_DIR`.
 
-Prints as JSON what the report should say, and what the saved files give when plain scikit-learn loads
-them.
+Prints as JSON what the reports should say, and what the saved files give when plain scikit-learn
+loads them.
 """
 
 import json
@@ -39,7 +39,9 @@ model = make_pipeline(
     StandardScaler(),
     RandomForestClassifier(n_estimators=100, max_depth=10, min_samples_split=2, random_state=0),
 )
-folds = cross_validate(model, X, y, cv=StratifiedKFold(5), scoring={"accuracy": "accuracy", "f1": f1})
+folds = cross_validate(
+    model, X, y, cv=StratifiedKFold(5), scoring={"accuracy": "accuracy", "f1": f1}
+)
 model.fit(X, y)
 predicted = model.predict(test[features])
 probabilities = model.predict_proba(test[features])
@@ -62,7 +64,9 @@ print(
                 "trainAccuracy": accuracy_score(y, model.predict(X)),
                 "testAccuracy": accuracy_score(test["label"], predicted),
             },
-            "importances": dict(zip(features, model[-1].feature_importances_.tolist())),
+            "importances": dict(
+                zip(features, model[-1].feature_importances_.tolist(), strict=True)
+            ),
             "evaluation": {
                 "accuracy": accuracy_score(test["label"], predicted),
                 "precision": precision_score(test["label"], predicted, pos_label=positive),
