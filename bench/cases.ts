@@ -204,6 +204,8 @@ export const eta: Case = async (setting) => {
   const session = await Session.start(binary(setting), setting.python);
   try {
     const rows: Row[] = [];
+    const jobs = join(session.directory, "state/jobs");
+    await session.report("train", forest(join(setting.data, "digits.csv"), 1));
     const boosting = {
       framework: "xgboost",
       config: {
@@ -219,16 +221,10 @@ export const eta: Case = async (setting) => {
       ["forest", forest(join(setting.data, "digits.csv"), 4000)],
       ["XGBoost", boosting],
     ] as const) {
-      const before = new Set(
-        readdirSync(join(session.directory, "state/jobs"), { withFileTypes: false }).concat(),
-      );
+      const before = new Set(readdirSync(jobs));
       await session.report("train", { ...call, waitSeconds: 50 });
-      const id =
-        readdirSync(join(session.directory, "state/jobs")).find((one) => !before.has(one)) ?? "";
-      const events = readFileSync(
-        join(session.directory, "state/jobs", id, "events.ndjson"),
-        "utf8",
-      )
+      const id = readdirSync(jobs).find((one) => !before.has(one)) ?? "";
+      const events = readFileSync(join(jobs, id, "events.ndjson"), "utf8")
         .trim()
         .split("\n")
         .map((line) => JSON.parse(line));
@@ -256,7 +252,7 @@ export const eta: Case = async (setting) => {
 export const memory: Case = async (setting) => {
   const session = await Session.start(binary(setting), setting.python);
   try {
-    await new Promise((resolve) => setTimeout(resolve, 4000)); // until the warm-up is over
+    await new Promise((resolve) => setTimeout(resolve, 6000)); // until the warm-up is over
     const idle = tree(session.transport.pid ?? 0);
     const node = pss(session.transport.pid ?? 0);
     const { job } = await session.call("train", {
@@ -271,11 +267,10 @@ export const memory: Case = async (setting) => {
       .map((line) => JSON.parse(line || "{}"))
       .find(({ type }) => type === "started");
     const supervisor = pss(started.supervisorPid, "Private_Dirty");
-    const zygotes = tree(session.transport.pid ?? 0).filter(
-      (pid) => !idle.includes(pid) || pid !== session.transport.pid,
-    );
     await session.call("job-cancel", { jobId: job.id });
-    const zygote = Math.max(...zygotes.filter((pid) => idle.includes(pid)).map((pid) => pss(pid)));
+    // Alone: while a job runs, it and its supervisor share the zygote's pages.
+    const [, ...pythons] = idle.map((pid) => [pid, pss(pid)] as const);
+    const zygote = Math.max(...pythons.map(([, kilobytes]) => kilobytes));
     const mb = (kb: number) => `${(kb / 1024).toFixed(1)} MB`;
     return [
       {

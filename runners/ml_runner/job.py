@@ -23,6 +23,8 @@ from ml_runner import errors, files, paths
 # Followers are woken at most this often by progress; what a fast loop reports in between is
 # dropped, except the last of a unit. An event costs 1.5 µs to write and more to follow.
 PROGRESS_INTERVAL_SECONDS = 0.2
+# Where there are no more units than this (folds, epochs), each is told.
+FEW_UNITS = 50
 
 # No time remaining is told before so much of the work is behind: the first steps are slower than
 # the others (caches, threads that start), and a wrong alarm makes a caller stop a good run.
@@ -57,6 +59,7 @@ class Job:
         self.last_checkpoint: dict[str, Any] | None = None
         self._events = EventLog(directory / "events.ndjson")
         self._last_progress = 0.0
+        self._told: tuple[str, int] | None = None
         self._rate_from: dict[str, tuple[float, int]] = {}
         self._cancel_requested = False
         self._cooperative = False
@@ -179,16 +182,19 @@ class Job:
         if first_done == 0 < done:
             # What came before the first step (binning data, say) tells nothing of the others.
             first_time, first_done = self._rate_from[unit] = (now, done)
-        finished = total is not None and done >= total
-        if not finished and now - self._last_progress < PROGRESS_INTERVAL_SECONDS:
+        told = (unit, done)
+        always = total is not None and (
+            done >= total or (total <= FEW_UNITS and told != self._told)
+        )
+        if not always and now - self._last_progress < PROGRESS_INTERVAL_SECONDS:
             return
-        self._last_progress = now
+        self._last_progress, self._told = now, told
         elapsed = now - first_time
         rate = (done - first_done) / elapsed if elapsed > 0 and done > first_done else None
         early = elapsed < ETA_AFTER_SECONDS and not (total and done > ETA_AFTER_SHARE * total)
         if eta_seconds is None and rate and total is not None and not early:
             eta_seconds = (total - done) / rate
-        told = _finite(metrics or {})
+        figures = _finite(metrics or {})
         self.event(
             "progress",
             unit=unit,
@@ -196,12 +202,14 @@ class Job:
             total=total,
             etaSeconds=None if eta_seconds is None else round(eta_seconds, 3),
             rate=None if rate is None else round(rate, 3),
-            metrics=told,
+            metrics=figures,
         )
         if not self.light:
             # For whoever reads the job's own output, as that of a plain script would be read.
-            figures = "".join(f"  {name}={value:.6g}" for name, value in told.items() if value)
-            sys.stdout.write(f"{unit} {done}{'' if total is None else f'/{total}'}{figures}\n")
+            words = [f"{key}={value:.6g}" for key, value in figures.items() if value is not None]
+            with contextlib.suppress(OSError, ValueError):  # a script may have closed it
+                of = "" if total is None else f"/{total}"
+                sys.stdout.write("  ".join([f"{unit} {done}{of}", *words]) + "\n")
 
     def start_unit(self, unit: str, done: int = 0) -> None:
         """Starts the clock from which the rate of ``unit`` is reckoned (before the first step)."""

@@ -3,6 +3,7 @@ import { constants } from "node:os";
 import { join } from "node:path";
 import type { Config } from "../config.js";
 import type { Logger } from "../log.js";
+import { openLog } from "./logs.js";
 import { type Exit, spawnPython } from "./python.js";
 import { Resident } from "./resident.js";
 import type { OnExit } from "./zygote.js";
@@ -62,9 +63,8 @@ export class SpawnLauncher implements Launcher {
   async resident({ executable, framework }: Runtime, socket: string): Promise<Resident> {
     const threads = String(this.config.threads);
     const args = ["resident", "--socket", socket, "--framework", framework, "--threads", threads];
-    const path = join(this.config.home, "logs", `resident-${framework}-${process.pid}.log`);
     return Resident.start(socket, async (_socket, onExit) => {
-      const stderr = await open(path, "a", 0o600);
+      const { file: stderr } = await openLog(this.config, `resident-${framework}`);
       try {
         const { child, exited } = await spawnPython(this.config, executable, args, {
           stderr: stderr.fd,

@@ -1,5 +1,3 @@
-import { open } from "node:fs/promises";
-import { join } from "node:path";
 import type { Readable } from "node:stream";
 import type { Config } from "../config.js";
 import { ExecutorError } from "../contract/errors.js";
@@ -12,6 +10,7 @@ import {
 } from "../contract/protocol.js";
 import type { Logger } from "../log.js";
 import { onLines } from "./lines.js";
+import { openLog } from "./logs.js";
 import { type Exit, spawnPython } from "./python.js";
 
 type Ready = Extract<FromZygote, { type: "ready" }>;
@@ -71,8 +70,7 @@ export class Zygote {
 
   /** Starts one. It imports in the background; `ready` tells when that is done. */
   static async start(config: Config, executable: string, framework: string, log: Logger) {
-    const path = join(config.home, "logs", `zygote-${framework}-${process.pid}.log`);
-    const stderr = await open(path, "a", 0o600);
+    const { path, file: stderr } = await openLog(config, `zygote-${framework}`);
     try {
       const spawned = await spawnPython(config, executable, ["zygote", "--framework", framework], {
         stdin: "pipe",

@@ -209,6 +209,14 @@ describe("the queue", () => {
   });
 });
 
+describe("the pool", () => {
+  test("a new server's first zygote is there before anybody asks", async () => {
+    const server = await start();
+    const warm = () => processesOf(server.home).some(({ command }) => command.includes("zygote"));
+    await until("it has been started", warm);
+  });
+});
+
 describe("requestId", () => {
   test("the same id and arguments start nothing new; other arguments are refused", async () => {
     const server = await start();
