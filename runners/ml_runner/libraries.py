@@ -10,7 +10,10 @@ import sysconfig
 from pathlib import Path
 from types import ModuleType
 
-from ml_runner import errors
+from ml_runner import errors, manifest
+
+# What reads the tables of every framework's jobs.
+_BESIDE = ("pandas",)
 
 
 def need(module: str, distribution: str, *, conda: str | None = None) -> ModuleType:
@@ -34,6 +37,33 @@ def need(module: str, distribution: str, *, conda: str | None = None) -> ModuleT
         # Shared libraries that are missing raise OSError from ctypes; a numpy of another major
         # version raises ImportError or AttributeError from inside compiled modules.
         raise _not_found(module, distribution, conda, error, absent=False) from error
+
+
+def require_framework(name: str) -> None:
+    """Sees that a framework is installed, before anything of ours that needs it is imported.
+
+    Names in one command all that its jobs lack: a caller who mends one absence shall not meet the
+    next one.
+
+    Raises:
+        FrameworkNotFound: it is not installed here.
+    """
+    row = manifest.framework(name)
+    if all(importlib.util.find_spec(module) is not None for module in row["modules"]):
+        return
+    others = [other for other in _BESIDE if importlib.util.find_spec(other) is None]
+    command = install_command(" ".join([row["distributions"][0], *others]))
+    raise errors.FrameworkNotFound(
+        f"{row['title']} is not in the Python environment of {sys.executable}",
+        solution=f"Install it: {command}",
+        stderr=f"ModuleNotFoundError: No module named {row['modules'][0]!r}",
+        metadata={
+            "module": row["modules"][0],
+            "distribution": row["distributions"][0],
+            "python": sys.executable,
+            "command": command,
+        },
+    )
 
 
 def _not_found(

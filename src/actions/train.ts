@@ -52,9 +52,9 @@ export const train = defineAction({
   title: "Train a model",
   description:
     "Trains a model on a table (CSV, TSV, Parquet, JSON Lines, NPZ) and saves it with its metrics, plots and a description from which evaluate and predict work by modelPath alone. " +
-    "sklearn: algorithm is an estimator's class name (RandomForestClassifier, Ridge, XGBClassifier, …), or modelScript makes one. xgboost, lightgbm: the libraries' native training with their own parameters. auto: XGB and LGBM classes natively, the rest with sklearn. " +
+    "sklearn: algorithm is an estimator's class name (RandomForestClassifier, Ridge, XGBClassifier, …), or modelScript is a Python file whose build_model() returns an estimator or pipeline, fitted on a DataFrame. xgboost, lightgbm: the libraries' native training with their own parameters. auto: XGB and LGBM classes natively, the rest with sklearn. " +
     "Text columns must be left out, or named in categorical (XGBoost, LightGBM, HistGradientBoosting), or encoded in a modelScript pipeline. " +
-    "No split, algorithm or target is chosen for you: held-out metrics need testData, validationData or validationSplit; earlyStopping needs one of the latter two.",
+    "No split, algorithm or target is chosen for you: test metrics need testData or validationSplit, earlyStopping needs validationSplit or validationData.",
   config: z.strictObject({
     dataPath: path("Table to train on.").optional(),
     algorithm: z

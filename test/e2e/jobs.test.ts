@@ -64,6 +64,16 @@ async function startWarm(options: Options = {}): Promise<Server> {
 const isRunning = async (server: Server, id: string) =>
   jobOf(await server.call("job-status", { jobId: id }))?.state === "running";
 
+/** What is told of a job as soon as its time remaining can be known. */
+async function withEta(server: Server, id: string): Promise<any> {
+  let job: any;
+  await until("its time remaining is told", async () => {
+    job = jobOf(await server.call("job-status", { jobId: id, waitSeconds: 0.5 }));
+    return job.eta !== null;
+  });
+  return job;
+}
+
 describe("waiting", () => {
   test("a call that outlasts its wait answers how far the job is, and what to call next", async () => {
     const server = await startWarm();
@@ -72,19 +82,19 @@ describe("waiting", () => {
       state: "running",
       next: { tool: "job-status", arguments: { jobId: job.id } },
     });
-    expect(job.progress).toMatch(/tree \d+\/10000000/);
-    expect(job.eta).toMatch(/^(\d+h )?(\d+m )?\d+s$/);
-    // Its time remaining passes its timeout of an hour, or does not; the answer says so where it does.
+    expect(job.progress).toMatch(/tree \d+\/10000000 \(0 %\), [\d.]+s elapsed/);
+    const told = await withEta(server, job.id);
+    expect(told.eta).toMatch(/^(\d+h )?(\d+m )?\d+s$/);
+    expect(Date.parse(told.finishesAt)).toBeGreaterThan(Date.now());
     await server.call("job-cancel", { jobId: job.id });
   });
 
   test("a job that cannot be done in its timeout says so while it runs", async () => {
     const server = await startWarm();
-    const job = jobOf(
-      await server.call("train", training(FOREVER, { waitSeconds: 3, timeout: 20 })),
-    );
-    expect(job.warnings?.join()).toMatch(/more than its timeout of 20s/);
-    await server.call("job-cancel", { jobId: job.id });
+    const id = await startTraining(server, FOREVER, { timeout: 60 });
+    const told = await withEta(server, id);
+    expect(told.warnings?.join()).toMatch(/more than its timeout of 1m 0s/);
+    await server.call("job-cancel", { jobId: id });
   });
 
   test("--wait sets the default", async () => {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ml_runner import errors, files, models, report
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from ml_runner.job import Job
 
 _SAMPLES = 5
+_NAMES = 2
 
 
 def run(job: Job) -> dict[str, Any]:
@@ -46,7 +48,8 @@ def run(job: Job) -> dict[str, Any]:
     as_csv = directory / "predictions.csv"
     as_json = directory / "predictions.json"
     durable = not job.light
-    as_text = inference.to_csv(records(), model.classes, inference.carried(data))
+    carried = inference.carried(data)
+    as_text = inference.to_csv(records(), model.classes, carried)
     files.write_atomic(as_csv, as_text.encode(), durable=durable)
     files.write_atomic(as_json, inference.to_json(records()).encode(), durable=durable)
     return {
@@ -65,11 +68,18 @@ def run(job: Job) -> dict[str, Any]:
             "shape": [rows, len(model.classes or ())] if with_scores else [rows],
             **({"classes": model.classes} if with_scores else {}),
             "outputFile": job.show(as_csv),
-            "samplePredictions": list(records(_SAMPLES)),
+            "samplePredictions": [_named(sample, carried) for sample in records(_SAMPLES)],
         },
         "artifacts": {"predictionsCSV": job.show(as_csv), "predictionsJSON": job.show(as_json)},
         "packages": loaded.adapter.versions(),
     }
+
+
+def _named(sample: dict[str, Any], carried: Mapping[str, list[Any]]) -> dict[str, Any]:
+    """A sample with what a person knows its row by."""
+    row = sample["sample_id"]
+    names = list(carried)[:_NAMES]
+    return {"sample_id": row, **{name: carried[name][row] for name in names}, **sample}
 
 
 def _refuse_format(wanted: str | None, loaded: models.Loaded) -> None:

@@ -199,7 +199,7 @@ def _shape_of_target(learner: Learner, data: tables.Tables) -> dict[str, Any]:
         facts["classes"] = len(learner.classes)
     if data.test is not None:
         facts["testSamples"] = len(data.test.X)
-    if data.validation is not None:
+    if data.validation is not None and data.validation is not data.test:
         facts["validationSamples"] = len(data.validation.X)
     return facts
 

@@ -28,7 +28,7 @@ def align(
 ) -> TableData:
     """A validation, test or prediction table in the form that the model was trained on.
 
-    Columns are matched by name, in any order; further ones are left out, with a warning. A column
+    Columns are matched by name, in any order; further ones are left out. A column
     that was text in training is text here too, even if this file holds nothing but digits in it
     (``"007"`` stays so). Categories that training did not see become missing, with a warning.
 
@@ -59,7 +59,6 @@ def align(
             )
         wanted.append(schema.target)
     _refuse_absent(table, known, wanted, schema)
-    _warn_of_others(table, known, schema, warn)
     ready = features.plain(table, schema.features)
     converted: dict[str, Series] = {}
     for name in schema.features:
@@ -176,13 +175,6 @@ def _refuse_absent(
         found=list(known)[:50],
         **({"nearest": dict(list(guesses.items())[:20])} if guesses else {}),
     )
-
-
-def _warn_of_others(table: Table, known: Sequence[str], schema: Schema, warn: Warn) -> None:
-    used = {*schema.features, schema.target, schema.weight, schema.group}
-    others = [name for name in known if name not in used]
-    if others:
-        warn(f"columns of '{table.path}' that the model does not use: {some(others, 10)}")
 
 
 def _wrong_type(table: Table, series: Series, expected: str) -> errors.DataLoadingError:

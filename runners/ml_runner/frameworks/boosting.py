@@ -109,6 +109,11 @@ class Rounds:
             )
 
     @property
+    def best_score(self) -> float | None:
+        """The watched metric at the best round."""
+        return None if self.stopping is None else self.stopping.best_value
+
+    @property
     def best(self) -> int | None:
         """Position (from 0) of the best round, where early stopping watched."""
         return self.stopping.best if self.stopping is not None else None

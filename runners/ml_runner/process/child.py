@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-from ml_runner import failures, files, validation
+from ml_runner import failures, files, libraries, validation
 from ml_runner.job import Job
 from ml_runner.process import launch, system
 from ml_runner.process.decline import Decline
@@ -46,6 +46,9 @@ def perform(job: Job) -> dict[str, Any]:
 
     try:
         validation.validate(job.action, job.request)
+        framework = job.request.get("framework", "auto")
+        if framework != "auto":
+            libraries.require_framework(framework)
         body = load_action(job.action).run(job)
         return report.finish(job, body)
     except Decline:

@@ -69,7 +69,7 @@ class Measures:
             ("validation", data.validation),
             ("test", data.test),
         ):
-            if part is None:
+            if part is None or (name == "validation" and part is data.test):
                 continue
             metrics = self._all if name == "test" else self.in_folds
             for metric, value in self.scores(model, part, metrics):

@@ -96,13 +96,12 @@ def load(job: Job, learner: Learner, plan: FoldPlan | None) -> Tables:
     validation = _further(job, "validationData", data, learner)
     test = _further(job, "testData", data, learner)
     if held is not None:
-        # What no fit looks at is a test; what early stopping looks at is none.
-        if learner.watches_validation:
+        # Rows by which early stopping chooses are no test any more.
+        as_test = test is None and config.get("earlyStopping") is None
+        if learner.watches_validation or not as_test:
             validation = held
-        elif test is None:
+        if as_test:
             test = held
-        else:
-            validation = held
     return Tables(train, validation, test)
 
 

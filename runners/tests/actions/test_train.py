@@ -118,8 +118,18 @@ def test_histories_by_round(caller: Caller) -> None:
     assert metrics["validation"]["bestLogloss"] <= metrics["validation"]["finalLogloss"]
     assert metrics["validation"]["bestAuc"] >= metrics["validation"]["finalAuc"]
     assert metrics["val_logloss"] == metrics["validation"]["finalLogloss"]
-    assert {"trainAccuracy", "validationAccuracy"} <= set(metrics["finalModel"])
-    assert "testAccuracy" not in metrics["finalModel"]
+    # Nothing was chosen by these rows: they are a test. Early stopping makes them validation rows.
+    assert {"trainAccuracy", "testAccuracy"} <= set(metrics["finalModel"])
+    assert "validationAccuracy" not in metrics["finalModel"]
+    stopped = {**config, "earlyStopping": {"patience": 5}}
+    report = caller.report("train", "xgboost", stopped, outputDir="m2")
+    final = report["metrics"]["finalModel"]
+    assert "validationAccuracy" in final
+    assert "testAccuracy" not in final
+    best = report["metadata"]["bestRound"]
+    with (caller.base / "m2" / "metrics.csv").open() as file:
+        rounds = list(csv.DictReader(file))
+    assert report["metadata"]["bestScore"] == float(rounds[best - 1]["val_auc"])
     log = (caller.base / "m" / "training.log").read_text()
     assert "round 80" in log
     assert len((caller.base / "m" / "metrics.csv").read_text().splitlines()) == 81

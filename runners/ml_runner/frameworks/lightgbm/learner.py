@@ -227,6 +227,7 @@ class LightGBMLearner:
         if rounds.best is not None:
             model.metadata |= {
                 "bestRound": rounds.best + 1,
+                "bestScore": rounds.best_score,
                 "earlyStopped": rounds.stopped_early,
             }
         return model
