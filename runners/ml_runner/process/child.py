@@ -123,8 +123,11 @@ def limit_threads(threads: int) -> None:
     pools = thread_pools()
     if pools is not None:
         pools.limit(limits=threads)
-    for name, module in list(sys.modules.items()):
-        if name.startswith("ml_runner.frameworks."):
-            after_fork = getattr(getattr(module, "ADAPTER", None), "after_fork", None)
-            if after_fork is not None:
-                after_fork(threads)
+    registry = sys.modules.get("ml_runner.frameworks")
+    if registry is None:
+        return
+    # Not all of sys.modules: to look at a module is to copy its page from the zygote's.
+    for adapter in registry.all_adapters():
+        after_fork = getattr(adapter, "after_fork", None)
+        if after_fork is not None:
+            after_fork(threads)
