@@ -25,6 +25,65 @@ SEGMENT = 100
 _FEW = 20
 
 
+class NativeLearner:
+    """What the libraries' native trainings have in common; see ``frameworks.base.Learner``."""
+
+    watches_validation = True
+    unit = "round"
+    script = None
+
+    _job: Job
+    _sampled: bool
+    algorithm: str
+    task: str | None
+
+    def _agree_on_task(self, objective: Any, task: str, key: str) -> None:
+        """Takes the objective's task; refuses it where the class has another one."""
+        if self.task is not None and task != self.task:
+            raise errors.InvalidConfiguration(
+                f"{self.algorithm} is for {self.task}, and the objective '{objective}' for {task}",
+                solution="Leave one of the two out.",
+                metadata={"key": key, "sent": objective},
+            )
+        self.task = task
+
+    def _choose_segment(self, config: dict[str, Any]) -> int | None:
+        """Rounds of a segment, where training samples and is to be resumable exactly."""
+        if not self._sampled or not config.get("checkpoint"):
+            return None
+        segment = int(config.get("checkpointInterval") or SEGMENT)
+        self._job.warn(
+            f"checkpoint: true with sampling: trained in segments of {segment} rounds, each seeded"
+            " anew, so that a resumed run equals an uninterrupted one; beyond the first segment"
+            " the model differs from that of one plain call"
+        )
+        return segment
+
+    @property
+    def keeps_checkpoints(self) -> bool:
+        """As asked; else where continuing gives exactly what not stopping would have given."""
+        wanted = self._job.config.get("checkpoint")
+        return not self._sampled if wanted is None else bool(wanted)
+
+
+def only_two(objective: str, classes: int, other: str) -> errors.InvalidConfiguration:
+    """An objective for two classes, and a target of more; ``other`` is the objective for those."""
+    return errors.InvalidConfiguration(
+        f"The objective '{objective}' is for two classes, and the target has {classes}",
+        solution=f"Use {other}, or leave the objective out.",
+        metadata={"key": "config.hyperparameters.objective", "sent": objective},
+    )
+
+
+def miscounted(sent: Any, classes: int) -> errors.InvalidConfiguration:
+    """``num_class`` is not the number of the target's labels."""
+    return errors.InvalidConfiguration(
+        f"hyperparameters.num_class is {sent}, and the target has {classes} classes",
+        solution="Leave num_class out: it is counted.",
+        metadata={"key": "config.hyperparameters.num_class", "sent": sent},
+    )
+
+
 @dataclass
 class Rounds:
     """Follows a training round by round: history, progress, early stopping, checkpoints.

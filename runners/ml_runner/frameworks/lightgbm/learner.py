@@ -24,16 +24,13 @@ TASKS = {"LGBMClassifier": CLASSIFICATION, "LGBMRegressor": REGRESSION}
 _LIBRARY_ROUNDS = 100
 
 
-class LightGBMLearner:
+class LightGBMLearner(boosting.NativeLearner):
     """See ``frameworks.base.Learner``."""
 
     accepts_strings = False
     accepts_missing = True
     accepts_categories = True
     accepts_weights = True
-    watches_validation = True
-    unit = "round"
-    script = None
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -79,31 +76,7 @@ class LightGBMLearner:
             )
         classes = objective == "binary" or names.is_multiclass(objective)
         task = CLASSIFICATION if classes else REGRESSION
-        if self.task is not None and task != self.task:
-            raise errors.InvalidConfiguration(
-                f"{self.algorithm} is for {self.task}, and the objective '{objective}' for {task}",
-                solution="Leave one of the two out.",
-                metadata={"key": key, "sent": objective},
-            )
-        self.task = task
-
-    def _choose_segment(self, config: dict[str, Any]) -> int | None:
-        """Rounds of a segment, where training samples and is to be resumable exactly."""
-        if not self._sampled or not config.get("checkpoint"):
-            return None
-        segment = int(config.get("checkpointInterval") or boosting.SEGMENT)
-        self._job.warn(
-            f"checkpoint: true with sampling: trained in segments of {segment} rounds, each seeded"
-            " anew, so that a resumed run equals an uninterrupted one; beyond the first segment"
-            " the model differs from that of one plain call"
-        )
-        return segment
-
-    @property
-    def keeps_checkpoints(self) -> bool:
-        """As asked; else where continuing gives exactly what not stopping would have given."""
-        wanted = self._job.config.get("checkpoint")
-        return not self._sampled if wanted is None else bool(wanted)
+        self._agree_on_task(objective, task, key)
 
     def versions(self) -> dict[str, str]:
         """The adapter's."""
@@ -129,22 +102,13 @@ class LightGBMLearner:
     def _settle_classes(self, objective: str, classes: list[Any]) -> None:
         if not names.is_multiclass(objective):
             if len(classes) > 2:
-                raise errors.InvalidConfiguration(
-                    f"The objective '{objective}' is for two classes, and the target has"
-                    f" {len(classes)}",
-                    solution="Use multiclass, or leave the objective out.",
-                    metadata={"key": "config.hyperparameters.objective", "sent": objective},
-                )
+                raise boosting.only_two(objective, len(classes), "multiclass")
             return
         count = names.value_of(self.parameters, "num_class")
         if count is None:
             self.parameters["num_class"] = len(classes)
         elif count != len(classes):
-            raise errors.InvalidConfiguration(
-                f"hyperparameters.num_class is {count}, and the target has {len(classes)} classes",
-                solution="Leave num_class out: it is counted.",
-                metadata={"key": "config.hyperparameters.num_class", "sent": count},
-            )
+            raise boosting.miscounted(count, len(classes))
 
     def _dataset(self, data: TableData, reference: lightgbm.Dataset | None) -> lightgbm.Dataset:
         assert data.y is not None
