@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { data, type Options, Server, until } from "./client.js";
@@ -192,7 +192,12 @@ describe("the queue", () => {
   test("jobs run in order, as many at once as there are slots, with their share of the threads", async () => {
     const server = await start({ args: ["--slots", "1"] });
     const ids = [];
-    for (let i = 0; i < 3; i++) ids.push(await startTraining(server, 200));
+    for (let i = 0; i < 3; i++) {
+      const id = await startTraining(server, 200);
+      ids.push(id);
+      // Its supervisor has made this, and stands in the queue.
+      await until("it is in the queue", () => existsSync(join(server.home, "jobs", id, "control")));
+    }
     const reports = await Promise.all(
       ids.map((id) => server.report("job-status", { jobId: id, waitSeconds: 50 })),
     );

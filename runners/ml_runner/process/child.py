@@ -126,8 +126,10 @@ def limit_threads(threads: int) -> None:
     registry = sys.modules.get("ml_runner.frameworks")
     if registry is None:
         return
-    # Not all of sys.modules: to look at a module is to copy its page from the zygote's.
-    for adapter in registry.all_adapters():
+    # Not all of sys.modules: to look at a module is to copy its page from the zygote's. And only
+    # what has been imported: an adapter may not be importable here.
+    for name in registry.names():
+        adapter = getattr(sys.modules.get(f"ml_runner.frameworks.{name}"), "ADAPTER", None)
         after_fork = getattr(adapter, "after_fork", None)
         if after_fork is not None:
             after_fork(threads)
