@@ -2,7 +2,7 @@ import { availableParallelism } from "node:os";
 import { describe, expect, test } from "vitest";
 import { readConfig, UsageError } from "../src/config.js";
 
-const read = (argv: string[], environment: Record<string, string> = {}, cwd = "/work/dir") =>
+const read = (argv: string[], environment: Record<string, string> = {}, cwd = "/projects/dir") =>
   readConfig(argv, { HOME: "/home/u", ...environment }, cwd);
 
 describe("commands", () => {
@@ -63,7 +63,7 @@ describe("settings", () => {
     const { config } = read([], { XDG_DATA_HOME: "/data", ML_EXECUTOR_CACHE: "~/cache" });
     expect(config.cache).toBe("/home/u/cache");
     if (process.platform === "linux") expect(config.home).toBe("/data/ml-executor");
-    expect(read([], { ML_EXECUTOR_HOME: "state" }).config.home).toBe("/work/dir/state");
+    expect(read([], { ML_EXECUTOR_HOME: "state" }).config.home).toBe("/projects/dir/state");
   });
 
   test("slots and threads share the cores", () => {
@@ -80,6 +80,6 @@ describe("settings", () => {
 
   test("roots become absolute", () => {
     const { config } = read(["--root", "a", "--root", "~/b"]);
-    expect(config.roots).toEqual(["/work/dir/a", "/home/u/b"]);
+    expect(config.roots).toEqual(["/projects/dir/a", "/home/u/b"]);
   });
 });

@@ -138,18 +138,7 @@ function killIfThere(pid: number): void {
   }
 }
 
-/** Waits until `check` holds; fails after `seconds`. */
-export async function until(
-  what: string,
-  check: () => boolean | Promise<boolean>,
-  seconds = 20,
-): Promise<void> {
-  const end = Date.now() + seconds * 1000;
-  while (!(await check())) {
-    if (Date.now() > end) throw new Error(`waited ${seconds} s in vain: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}
+export { until } from "../support.js";
 
 /** The path of one of the data sets that `test/plain/datasets.py` writes. */
 export const data = (name: string): string => join(inject("data"), name);
