@@ -7,6 +7,7 @@ import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js"
 import type { CallToolResult, ContentBlock } from "@modelcontextprotocol/sdk/types.js";
 import { expect, inject } from "vitest";
 import type { ErrorShape, Report } from "../../src/contract/index.js";
+import { until } from "../support.js";
 import { processesOf } from "./processes.js";
 
 export const ROOT = fileURLToPath(new URL("../../", import.meta.url));
@@ -118,6 +119,24 @@ export class Server {
 
   async close(): Promise<void> {
     await this.client.close();
+  }
+
+  /**
+   * After a file's faults: a good call works, and when the server ends nothing of it is left, though
+   * jobs outlive their servers.
+   */
+  async expectUnhurt(): Promise<void> {
+    const report = await this.report("train", {
+      framework: "sklearn",
+      config: {
+        dataPath: data("wine.csv"),
+        algorithm: "DecisionTreeClassifier",
+        targetColumn: "target",
+      },
+    });
+    expect(report.status).toBe("success");
+    await this.close();
+    await until("its processes are gone", () => processesOf(this.home).length === 0);
   }
 
   /** Ends the server, its jobs and its directory; fails where stdout carried anything but JSON-RPC. */

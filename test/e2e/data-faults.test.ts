@@ -2,8 +2,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
-import { data, Server, until } from "./client.js";
-import { processesOf } from "./processes.js";
+import { Server } from "./client.js";
 
 /** Data that cannot be trained on, and what the agent is told about it. */
 
@@ -182,19 +181,5 @@ test("an all-NaN column is named", async () => {
 });
 
 test("after all that, a good call works and nothing is left running", async () => {
-  const report = await server.report("train", {
-    framework: "sklearn",
-    config: {
-      dataPath: data("wine.csv"),
-      algorithm: "DecisionTreeClassifier",
-      targetColumn: "target",
-    },
-  });
-  expect(report.status).toBe("success");
-  // Server, zygote and resident process: no job, no supervisor.
-  await until(
-    "the jobs' processes are gone",
-    () =>
-      processesOf(server.home).filter(({ command }) => /supervise|job /.test(command)).length === 0,
-  );
+  await server.expectUnhurt();
 });
