@@ -3,6 +3,10 @@ import { availableParallelism, homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { HTTP_OPTIONS, type HttpOptions, type HttpValues, toHttpOptions } from "./http-options.js";
+import { UsageError } from "./usage-error.js";
+
+export { UsageError } from "./usage-error.js";
 
 /** The only reader of environment variables and of the command line. */
 
@@ -53,7 +57,7 @@ export type CommandName = "serve" | "run" | "jobs" | "doctor" | "setup" | "demo"
 export type Command =
   | { readonly name: "help"; readonly of: CommandName | null }
   | { readonly name: "version" }
-  | { readonly name: "serve" }
+  | { readonly name: "serve"; readonly http: HttpOptions | null }
   | { readonly name: "run"; readonly request: string }
   | { readonly name: "jobs"; readonly jobs: JobsCommand }
   | { readonly name: "doctor"; readonly json: boolean }
@@ -67,11 +71,6 @@ export type Command =
     }
   | { readonly name: "demo" };
 
-/** A command line that means nothing; told on stderr with exit code 2. */
-export class UsageError extends Error {
-  override readonly name = "UsageError";
-}
-
 const COMMANDS: readonly CommandName[] = ["serve", "run", "jobs", "doctor", "setup", "demo"];
 
 const COMMON = {
@@ -82,7 +81,7 @@ const COMMON = {
 const WORKING = { root: { type: "string", multiple: true }, slots: { type: "string" } } as const;
 
 const OPTIONS = {
-  serve: { ...COMMON, ...WORKING, wait: { type: "string" } },
+  serve: { ...COMMON, ...WORKING, ...HTTP_OPTIONS, wait: { type: "string" } },
   run: { ...COMMON, ...WORKING },
   jobs: {
     ...COMMON,
@@ -101,7 +100,7 @@ const OPTIONS = {
   demo: COMMON,
 } as const satisfies Record<CommandName, unknown>;
 
-interface Values {
+interface Values extends HttpValues {
   help?: boolean;
   version?: boolean;
   "log-level"?: string;
@@ -130,7 +129,7 @@ export function readConfig(
 ): { command: Command; config: Config } {
   const { name, values, positionals } = parse(argv);
   return {
-    command: toCommand(name, values, positionals),
+    command: toCommand(name, values, positionals, environment),
     config: toConfig(values, environment, cwd),
   };
 }
@@ -156,11 +155,19 @@ function parse(argv: readonly string[]) {
   }
 }
 
-function toCommand(named: CommandName | null, values: Values, positionals: string[]): Command {
+function toCommand(
+  named: CommandName | null,
+  values: Values,
+  positionals: string[],
+  environment: Readonly<NodeJS.ProcessEnv>,
+): Command {
   if (values.help) return { name: "help", of: named };
   if (values.version) return { name: "version" };
   const name = named ?? "serve";
   switch (name) {
+    case "serve":
+      refuse(name, positionals);
+      return { name, http: toHttpOptions(values, environment.ML_EXECUTOR_TOKEN) };
     case "run": {
       const [request, ...more] = positionals;
       if (request === undefined) throw new UsageError("run: name a request file, or - for stdin");

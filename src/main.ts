@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Command, type Config, readConfig, UsageError } from "./config.js";
 import { createLogger } from "./log.js";
+import type { Services } from "./mcp/context.js";
 
 /**
  * The binary: arguments → command. Each command's modules are loaded only when it runs.
@@ -21,11 +22,18 @@ async function main(command: Command, config: Config): Promise<number> {
       process.stdout.write(`${version(config)}\n`);
       return 0;
     case "serve": {
-      const [{ serveStdio }, { JobService }] = await Promise.all([
-        import("./mcp/transports/stdio.js"),
+      const { http } = command;
+      const [serve, { JobService }] = await Promise.all([
+        http
+          ? import("./mcp/transports/http.js").then(
+              ({ serveHttp }) =>
+                (services: Services) =>
+                  serveHttp(services, http),
+            )
+          : import("./mcp/transports/stdio.js").then(({ serveStdio }) => serveStdio),
         import("./jobs/service.js"),
       ]);
-      await serveStdio({ config, log, jobs: new JobService(config, log) });
+      await serve({ config, log, jobs: new JobService(config, log) });
       return 0;
     }
     case "run":

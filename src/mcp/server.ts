@@ -46,7 +46,7 @@ export async function serve(
       progressToken: _meta?.progressToken,
       notify: extra.sendNotification,
       cancelled: () => cancellations.take(extra.requestId),
-      place: async () => placeOf(services.config, await roots.list(), principal),
+      place: async () => placeOf(services.config, await roots.list(extra.requestId), principal),
     };
     return await answerOrError(name, args, context);
   });
