@@ -4,16 +4,13 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
-import type { CallToolResult, ContentBlock } from "@modelcontextprotocol/sdk/types.js";
 import { expect, inject } from "vitest";
-import type { ErrorShape, Report } from "../../src/contract/index.js";
 import { until } from "../support.js";
-import { processesOf } from "./processes.js";
+import { Caller } from "./caller.js";
+import { killAllOf, processesOf } from "./processes.js";
 
 export const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 export const BINARY = join(ROOT, "dist/ml-executor.js");
-
-type Json = Record<string, any>;
 
 export interface Options {
   /** Arguments of `serve`. */
@@ -40,17 +37,19 @@ export function serverEnvironment(
 }
 
 /** The real binary, with the SDK's own client at the other end of its stdio. */
-export class Server {
+export class Server extends Caller {
   /** What the client could not read as JSON-RPC: stdout must carry nothing else. */
   readonly impurities: Error[] = [];
   readonly stderr: string[] = [];
 
   private constructor(
-    readonly client: Client,
+    client: Client,
     readonly transport: StdioClientTransport,
     readonly cwd: string,
     readonly home: string,
-  ) {}
+  ) {
+    super(client);
+  }
 
   static async start({ args = [], env = {}, cwd, home }: Options = {}): Promise<Server> {
     const directory = cwd ?? mkdtempSync(join(tmpdir(), "mlx-e2e-"));
@@ -74,47 +73,6 @@ export class Server {
 
   get pid(): number {
     return this.transport.pid!;
-  }
-
-  /** Calls a tool; a client's time limit well above what any call may take. */
-  async call(
-    name: string,
-    args: Json,
-    options: Parameters<Client["callTool"]>[2] = {},
-  ): Promise<CallToolResult> {
-    const result = await this.client.callTool({ name, arguments: args }, undefined, {
-      timeout: 110_000,
-      ...options,
-    });
-    const text = (result.content as ContentBlock[])[0];
-    expect(text?.type === "text" && JSON.parse(text.text)).toEqual(result.structuredContent);
-    return result as CallToolResult;
-  }
-
-  /** Calls an action and follows its job to the end, as an agent would: by the `next` calls. */
-  async finish(name: string, args: Json): Promise<CallToolResult> {
-    let result = await this.call(name, args);
-    while ((result.structuredContent as Json).job?.next) {
-      const { tool, arguments: next } = (result.structuredContent as Json).job.next;
-      result = await this.call(tool, next);
-    }
-    return result;
-  }
-
-  /** The report of an action that succeeds. */
-  async report(name: string, args: Json): Promise<Report & Json> {
-    const { structuredContent } = await this.finish(name, args);
-    const { executionReport, error } = structuredContent as Json;
-    expect(error).toBeUndefined();
-    return executionReport;
-  }
-
-  /** The error of an action that fails. */
-  async error(name: string, args: Json): Promise<ErrorShape & Json> {
-    const result = await this.finish(name, args);
-    expect(result.structuredContent).toHaveProperty("error");
-    expect(result.isError).toBe(true);
-    return (result.structuredContent as Json).error;
   }
 
   async close(): Promise<void> {
@@ -143,17 +101,9 @@ export class Server {
   async dispose(): Promise<void> {
     await this.close();
     // A job outlives its server, and so would that of a test that failed: minutes, and gigabytes.
-    for (const { pid } of processesOf(this.home)) killIfThere(pid);
+    killAllOf(this.home);
     rmSync(this.cwd, { recursive: true, force: true });
     expect(this.impurities).toEqual([]);
-  }
-}
-
-function killIfThere(pid: number): void {
-  try {
-    process.kill(pid, "SIGKILL");
-  } catch {
-    // It has just ended.
   }
 }
 

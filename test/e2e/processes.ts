@@ -34,3 +34,14 @@ export function isAlive(pid: number): boolean {
     return false;
   }
 }
+
+/** Ends what a test has left: a job outlives its server, for minutes and with gigabytes. */
+export function killAllOf(mark: string): void {
+  for (const { pid } of processesOf(mark)) {
+    try {
+      process.kill(pid, "SIGKILL");
+    } catch {
+      // It has just ended.
+    }
+  }
+}

@@ -8,6 +8,7 @@ import { serve } from "../server.js";
 import { HttpApp } from "./http/app.js";
 import { bracketed } from "./http/gate.js";
 import type { OpenSession } from "./http/sessions.js";
+import { untilSignal } from "./signals.js";
 
 /** How long clients get to read the ends of their streams. */
 const GRACE_MS = 500;
@@ -27,10 +28,7 @@ const TIMEOUTS = {
  * @throws UsageError where the address cannot be listened on
  */
 export async function serveHttp(services: Services, options: HttpOptions): Promise<void> {
-  const ended = new Promise<void>((resolve) => {
-    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
-      process.once(signal, () => resolve());
-  });
+  const ended = untilSignal();
   let isWarm = false;
   const openSession: OpenSession = async (transport, principal) => {
     const server = await serve(transport, services, principal);

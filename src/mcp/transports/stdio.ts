@@ -1,6 +1,7 @@
 import { StdioServerTransport } from "@modelcontextprotocol/sdk/server/stdio.js";
 import type { Services } from "../context.js";
 import { serve } from "../server.js";
+import { untilSignal } from "./signals.js";
 
 /**
  * Serves one client over stdin and stdout until stdin ends; jobs go on after that.
@@ -13,8 +14,7 @@ export async function serveStdio(services: Services): Promise<void> {
   const ended = new Promise<void>((resolve) => {
     process.stdin.once("end", resolve).once("close", resolve);
     process.stdout.once("error", () => resolve());
-    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const)
-      process.once(signal, () => resolve());
+    void untilSignal().then(resolve);
   });
   const server = await serve(transport, services, null);
   // Warm up only once the client has its answer: the start is what it waits for.

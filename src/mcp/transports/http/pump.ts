@@ -14,7 +14,9 @@ export async function pump(
   headers: Record<string, string>,
   lastEvent: string | null = null,
 ): Promise<void> {
-  response.writeHead(answer.status, { ...Object.fromEntries(answer.headers), ...headers });
+  // Whether the connection stays is between Node.js and the client.
+  const { connection: _, ...own } = Object.fromEntries(answer.headers);
+  response.writeHead(answer.status, { ...own, ...headers });
   if (!answer.body) return void response.end();
   response.flushHeaders();
   const reader = answer.body.getReader();
