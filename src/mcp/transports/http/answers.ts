@@ -28,15 +28,22 @@ export function refuse(response: ServerResponse, refusal: Refusal): void {
   if (response.headersSent || response.destroyed) return void response.destroy();
   const { status, code, message, headers } = refusal;
   const body = JSON.stringify({ jsonrpc: "2.0", error: { code, message }, id: null });
-  const { req: request, socket } = response;
-  // What is still being sent would be taken for the next request, or read to its end for nothing.
-  const cut = !request.complete;
+  const { req: request } = response;
+  const length = Buffer.byteLength(body);
   response.writeHead(status, {
     "Content-Type": "application/json",
-    ...(cut && { Connection: "close" }),
+    "Content-Length": length,
+    // What is still being sent would be read to its end for nothing.
+    ...(!request.complete && { Connection: "close" }),
     ...headers,
   });
-  response.end(body);
-  // Not at once: a connection that is reset loses the answer.
-  if (cut && socket) setTimeout(() => socket.destroy(), LINGER_MS).unref();
+  if (request.complete) return void response.end(body);
+  // The connection is cut with some delay: at once, the answer could be lost with what was not read.
+  response.write(body);
+  const end = () => response.end();
+  const timer = setTimeout(end, LINGER_MS).unref();
+  request
+    .once("close", () => clearTimeout(timer))
+    .once("end", end)
+    .resume();
 }

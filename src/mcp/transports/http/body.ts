@@ -19,7 +19,9 @@ export async function readJson(request: IncomingMessage): Promise<unknown> {
   if (Number(headers["content-length"] ?? 0) > MOST_BYTES) throw tooLarge();
   const chunks: Buffer[] = [];
   let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
+  // What is refused is answered first; destroying the request would cut the connection.
+  const parts = request.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>;
+  for await (const chunk of parts) {
     bytes += chunk.length;
     if (bytes > MOST_BYTES) throw tooLarge();
     chunks.push(chunk);

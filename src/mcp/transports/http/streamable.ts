@@ -98,6 +98,8 @@ export class StreamableTransport extends WebStandardStreamableHTTPServerTranspor
    */
   #begin(body: unknown): RequestId[] {
     const messages = messagesOf(body);
+    if (Array.isArray(body) && body.length === 0)
+      throw new Refusal(400, "The batch is empty", RPC.invalid);
     const ids = messages.flatMap((message) =>
       "method" in message && isId(message.id) ? [message.id] : [],
     );
