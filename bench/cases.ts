@@ -5,6 +5,8 @@ import { encode } from "gpt-tokenizer/encoding/o200k_base";
 import { median, ms, quantile, type Row, run, timed, times } from "./measure.js";
 import { Session } from "./session.js";
 
+export { ping } from "./http.js";
+
 /** What a case needs to know. */
 export interface Setting {
   root: string;
