@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Command, type Config, readConfig, UsageError } from "./config.js";
-import { createLogger } from "./log.js";
+import { createLogger, TroubleFeed } from "./log.js";
 
 /**
  * The binary: arguments → command. Each command's modules are loaded only when it runs.
@@ -10,7 +10,8 @@ import { createLogger } from "./log.js";
  * @returns the exit code
  */
 async function main(command: Command, config: Config): Promise<number> {
-  const log = createLogger(config.logLevel);
+  const trouble = new TroubleFeed();
+  const log = createLogger(config.logLevel, trouble);
   switch (command.name) {
     case "help": {
       const { helpText } = await import("./cli/help.js");
@@ -25,7 +26,7 @@ async function main(command: Command, config: Config): Promise<number> {
         import("./mcp/transports/stdio.js"),
         import("./jobs/service.js"),
       ]);
-      await serveStdio({ config, log, jobs: new JobService(config, log) });
+      await serveStdio({ config, log, trouble, jobs: new JobService(config, log) });
       return 0;
     }
     case "run":

@@ -1,11 +1,12 @@
 import type { CallToolResult } from "@modelcontextprotocol/sdk/types.js";
-import { ExecutorError, MANIFEST, validateToolCall } from "../contract/index.js";
+import { ExecutorError, validateToolCall } from "../contract/index.js";
 import { runningAnswer } from "../report/running.js";
 import { inspectEnvironments } from "../runners/inspect.js";
 import { summarize } from "../runners/inspection-summary.js";
 import { awaitJob } from "./action-call.js";
 import type { CallContext } from "./context.js";
 import { answerResult, plainResult } from "./results.js";
+import { describeAction } from "./schemas.js";
 
 type Handler = (args: Record<string, unknown>, context: CallContext) => Promise<CallToolResult>;
 
@@ -40,7 +41,7 @@ const HANDLERS: Record<string, Handler> = {
       undefined,
       context.signal,
     );
-    if (answer) return answerResult(answer, job.baseDir);
+    if (answer) return answerResult(answer, job, context.services.config.userHome);
     const snapshot = await job.snapshot(since as number);
     const { job: running } = runningAnswer(job.id, snapshot);
     const next = {
@@ -99,26 +100,4 @@ export async function callTool(
   const handler = HANDLERS[name];
   if (!handler) throw new Error(`the tool ${name} has no handler`);
   return await handler(valid, context);
-}
-
-/** An action's full schema, and which of its config keys which framework requires or does not use. */
-function describeAction(name: string): Record<string, unknown> {
-  const action = MANIFEST.actions[name];
-  if (!action) {
-    throw ExecutorError.invalidConfiguration(`There is no action '${name}'`, {
-      solution: `The actions are: ${Object.keys(MANIFEST.actions).join(", ")}.`,
-      metadata: { key: "action", sent: name, allowed: Object.keys(MANIFEST.actions) },
-    });
-  }
-  const all = Object.keys(action.input.properties?.config?.properties ?? {});
-  const frameworks = Object.fromEntries(
-    MANIFEST.frameworks.flatMap((row) => {
-      const capability = row.actions[name];
-      if (!capability) return [];
-      const { keys, requires, requiresOneOf } = capability;
-      const unused = all.filter((key) => !keys.includes(key));
-      return [[row.name, { requires, ...(requiresOneOf && { requiresOneOf }), unused }]];
-    }),
-  );
-  return { action: name, rules: action.rules, frameworks, schema: action.input };
 }
