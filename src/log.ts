@@ -3,6 +3,17 @@ import type { LogLevel } from "./config.js";
 
 export type { Logger } from "pino";
 
+/** How grave each level is, as pino counts. */
+const VALUES: Record<LogLevel, number> = {
+  trace: 10,
+  debug: 20,
+  info: 30,
+  warn: 40,
+  error: 50,
+  fatal: 60,
+  silent: Number.POSITIVE_INFINITY,
+};
+
 /** Something that went wrong in this program itself. */
 export interface Trouble {
   readonly level: "warning" | "error";
@@ -28,7 +39,7 @@ export class TroubleFeed {
     const { level, msg, err } = JSON.parse(line);
     const cause = typeof err?.message === "string" ? err.message : undefined;
     const trouble: Trouble = {
-      level: level >= pino.levels.values.error! ? "error" : "warning",
+      level: level >= VALUES.error ? "error" : "warning",
       message: String(msg ?? ""),
       ...(cause !== undefined && { cause }),
     };
@@ -47,7 +58,6 @@ export function createLogger(level: LogLevel, trouble?: TroubleFeed): Logger {
   if (!trouble) return pino({ name: "ml-executor", level }, stderr);
   const streams: StreamEntry[] = [{ level: "warn", stream: trouble }];
   if (level !== "silent") streams.push({ level, stream: stderr });
-  const values: Record<string, number> = pino.levels.values;
-  const lowest = (values[level] ?? Number.POSITIVE_INFINITY) < values.warn! ? level : "warn";
+  const lowest = VALUES[level] < VALUES.warn ? level : "warn";
   return pino({ name: "ml-executor", level: lowest }, multistream(streams));
 }

@@ -38,9 +38,10 @@ export class JobWatch {
     this.#stop.abort();
   }
 
-  async #run(known: Stamps): Promise<void> {
+  async #run(first: Stamps): Promise<void> {
     const { signal } = this.#stop;
     const waker = new Waker(this.#job.directory, WATCHED);
+    let known = first;
     let ended = false;
     // It also sees to a job that lost its supervisor.
     const end = this.#job.wait(Number.POSITIVE_INFINITY, undefined, signal).catch(() => null);

@@ -29,19 +29,19 @@ export class RequestError extends Error {
 }
 
 type Extra = RequestHandlerExtra<ServerRequest, ServerNotification>;
-type RequestSchema = z.ZodObject<{ method: z.ZodLiteral<string>; params: z.ZodType }>;
+type Shape = { method: z.ZodLiteral<string> };
 
 /**
  * Answers the requests of one method. The SDK calls parameters of the wrong shape an internal error;
  * here they are what they are: invalid.
  */
-export function onRequest<S extends z.ZodObject<any>>(
+export function onRequest<S extends z.ZodObject<Shape>>(
   server: Server,
   log: Logger,
   schema: S,
   handler: (request: z.output<S>, extra: Extra) => ServerResult | Promise<ServerResult>,
 ): void {
-  const any = (schema as unknown as RequestSchema).pick({ method: true }).loose();
+  const any = schema.pick({ method: true }).loose();
   server.setRequestHandler(any, async (raw, extra) => {
     const { success, data, error } = schema.safeParse(raw);
     if (!success) {

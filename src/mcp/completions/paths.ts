@@ -1,6 +1,6 @@
 import type { Dirent } from "node:fs";
 import { readdir, realpath } from "node:fs/promises";
-import { join, resolve, sep } from "node:path";
+import { resolve, sep } from "node:path";
 import type { Place } from "../../jobs/service.js";
 import { isIn } from "../resources/artifact-paths.js";
 
@@ -19,11 +19,7 @@ export async function pathsFrom(typed: string, place: Place): Promise<string[]> 
   return entries
     .filter(({ name }) => name.startsWith(start) && (start !== "" || !name.startsWith(".")))
     .filter((entry) => entry.isFile() || entry.isDirectory() || entry.isSymbolicLink())
-    .map(
-      (entry) =>
-        join("/", parent, entry.name).slice(parent.startsWith("/") ? 0 : 1) +
-        (entry.isDirectory() ? "/" : ""),
-    )
+    .map((entry) => parent + entry.name + (entry.isDirectory() ? "/" : ""))
     .sort();
 }
 

@@ -10,7 +10,7 @@ export type Arguments = Readonly<Record<string, string>>;
 interface Argument {
   readonly name: string;
   readonly title: string;
-  readonly description?: string;
+  readonly description: string;
   readonly required?: boolean;
   /** Where completions of it come from; a list completes its last item. */
   readonly source?: Source;
@@ -48,9 +48,26 @@ export const PROMPTS: readonly Prompt[] = [
     description:
       "The calls that train the algorithm you name and evaluate it on the data you name.",
     arguments: [
-      { name: "dataPath", title: "Training data", required: true, source: "path" },
-      { name: "targetColumn", title: "Target column", required: true },
-      { name: "algorithm", title: "Algorithm", required: true, source: "algorithm" },
+      {
+        name: "dataPath",
+        title: "Training data",
+        description: "Table to train on.",
+        required: true,
+        source: "path",
+      },
+      {
+        name: "targetColumn",
+        title: "Target column",
+        description: "Its column to predict.",
+        required: true,
+      },
+      {
+        name: "algorithm",
+        title: "Algorithm",
+        description: "An estimator's class, as the framework names it.",
+        required: true,
+        source: "algorithm",
+      },
       {
         name: "testData",
         title: "Test data",
@@ -59,7 +76,12 @@ export const PROMPTS: readonly Prompt[] = [
       },
       FRAMEWORK,
       METRICS,
-      { name: "outputDir", title: "Output directory", source: "path" },
+      {
+        name: "outputDir",
+        title: "Output directory",
+        description: "For model, logs and plots. Left out: the job's own directory.",
+        source: "path",
+      },
     ],
     messages: trainAndEvaluate,
   },
@@ -68,8 +90,20 @@ export const PROMPTS: readonly Prompt[] = [
     title: "Evaluate a saved model",
     description: "The call that evaluates a model that was saved before.",
     arguments: [
-      { name: "modelPath", title: "Model", required: true, source: "model" },
-      { name: "dataPath", title: "Data to evaluate on", required: true, source: "path" },
+      {
+        name: "modelPath",
+        title: "Model",
+        description: "File or directory that a training saved.",
+        required: true,
+        source: "model",
+      },
+      {
+        name: "dataPath",
+        title: "Data to evaluate on",
+        description: "Table with the target in it.",
+        required: true,
+        source: "path",
+      },
       METRICS,
     ],
     messages: evaluateModel,
@@ -78,7 +112,15 @@ export const PROMPTS: readonly Prompt[] = [
     name: "diagnose-job",
     title: "See why a job ended as it did",
     description: "The job's error and last output, and the call that mends or resumes it.",
-    arguments: [{ name: "jobId", title: "Job", required: true, source: "job" }],
+    arguments: [
+      {
+        name: "jobId",
+        title: "Job",
+        description: "Its id, as the call answered it or job-list shows it.",
+        required: true,
+        source: "job",
+      },
+    ],
     messages: diagnoseJob,
   },
   {
