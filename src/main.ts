@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { type Command, type Config, readConfig, UsageError } from "./config.js";
-import { createLogger } from "./log.js";
+import { createLogger, TroubleFeed } from "./log.js";
 import type { Services } from "./mcp/context.js";
 
 /**
@@ -11,7 +11,8 @@ import type { Services } from "./mcp/context.js";
  * @returns the exit code
  */
 async function main(command: Command, config: Config): Promise<number> {
-  const log = createLogger(config.logLevel);
+  const trouble = new TroubleFeed();
+  const log = createLogger(config.logLevel, trouble);
   switch (command.name) {
     case "help": {
       const { helpText } = await import("./cli/help.js");
@@ -33,7 +34,7 @@ async function main(command: Command, config: Config): Promise<number> {
           : import("./mcp/transports/stdio.js").then(({ serveStdio }) => serveStdio),
         import("./jobs/service.js"),
       ]);
-      await serve({ config, log, jobs: new JobService(config, log) });
+      await serve({ config, log, trouble, jobs: new JobService(config, log) });
       return 0;
     }
     case "run":

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pino } from "pino";
@@ -58,6 +58,23 @@ export function jobRequest(id: string, changes: Partial<JobRequest> = {}): JobRe
     requestId: null,
     ...changes,
   };
+}
+
+/** A job that has ended, as its directory in a state directory shows it. */
+export function endedJob(
+  home: string,
+  id: string,
+  { report = {}, ...changes }: Partial<JobRequest> & { report?: Record<string, unknown> } = {},
+): void {
+  const directory = join(home, "jobs", id);
+  mkdirSync(directory, { recursive: true });
+  const request = jobRequest(id, changes);
+  const { action, framework = "auto" } = request.request;
+  const common = { timestamp: request.createdAt, action, framework, exitCode: 0, duration: "1s" };
+  const rest = { durationSeconds: 1, status: "success", gpuUsed: false, metadata: {} };
+  const executionReport = { ...common, ...rest, ...report };
+  writeFileSync(join(directory, "request.json"), JSON.stringify(request));
+  writeFileSync(join(directory, "report.json"), JSON.stringify({ executionReport }));
 }
 
 type Progress = Extract<JobEvent, { type: "progress" }>;

@@ -90,7 +90,12 @@ export class Adopter {
     try {
       const args = ["adopt", ...directories];
       const { ok, stdout, stderr } = await runPython(this.config, python, args, ADOPT_SECONDS);
-      this.log[ok ? "debug" : "warn"]({ ids, python, stdout, stderr }, "adopt");
+      this.log[ok ? "debug" : "warn"](
+        { ids, python, stdout, stderr },
+        ok
+          ? "jobs without a supervisor were seen to"
+          : "jobs without a supervisor could not be seen to",
+      );
       return ok;
     } catch (error) {
       this.log.warn({ ids, python, err: error }, "adopt could not be run");

@@ -126,9 +126,13 @@ export class JobHandle {
     const timeout = timeoutOf(this.request);
     const snapshot = snapshotOf(state, history, timeout, Date.now() / 1000, supervised);
     if (since === undefined) return snapshot;
-    const events = await new EventReader(join(this.directory, EVENTS)).read();
-    const later = events.filter(({ seq }) => seq > since && seq <= history.lastSeq);
+    const later = (await this.events()).filter(({ seq }) => seq > since && seq <= history.lastSeq);
     return { ...snapshot, metricsSince: metricsOf(later) };
+  }
+
+  /** All that the job has told. */
+  async events(): Promise<JobEvent[]> {
+    return await new EventReader(join(this.directory, EVENTS)).read();
   }
 
   /** The last bytes that the job printed. */

@@ -17,8 +17,10 @@ import type { Logger } from "../log.js";
 import { chooseEnvironment } from "../runners/environments.js";
 import { RunnerPool } from "../runners/pool.js";
 import { runPython } from "../runners/python.js";
+import { Vocabularies, type Vocabulary } from "../runners/vocabulary.js";
 import { Adopter } from "./adopt.js";
 import type { Place } from "./base-dir.js";
+import { Board } from "./board.js";
 import { JobHandle } from "./handle.js";
 import { frameworkHint, ofModel } from "./hint.js";
 import { laneOf } from "./lanes.js";
@@ -44,6 +46,8 @@ export class JobService {
   readonly #pool: RunnerPool;
   readonly #adopter: Adopter;
   readonly #launches: Launches;
+  readonly #board: Board;
+  readonly #vocabularies: Vocabularies;
   /** Lanes of jobs on GPUs that were started here. */
   readonly #gpuJobs = new Map<string, string>();
   #lastFramework: string | null = null;
@@ -60,6 +64,8 @@ export class JobService {
     this.#store = new Store(config.home);
     this.#pool = new RunnerPool(settled, log);
     this.#adopter = new Adopter(config, this.#store, log);
+    this.#board = new Board(this.#store);
+    this.#vocabularies = new Vocabularies(config);
     this.#launches = new Launches(config, this.#store, this.#pool, this.#adopter, log, !oneJob);
   }
 
@@ -119,6 +125,14 @@ export class JobService {
     });
   }
 
+  /** The ids of all jobs, the latest first. */
+  async ids(principal: string | null): Promise<string[]> {
+    const jobs = await Promise.all(
+      (await this.#store.latest()).map(({ id }) => this.#store.read(id)),
+    );
+    return jobs.flatMap((job) => (job && isSeenBy(job, principal) ? [job.id] : []));
+  }
+
   /** The latest jobs first. */
   async list(
     principal: string | null,
@@ -133,6 +147,26 @@ export class JobService {
       if (state === undefined || summary.state === (state as JobState)) found.push(summary);
     }
     return found;
+  }
+
+  /**
+   * Calls `onChange` for each job that begins or ends from now on, whoever started it, until the returned
+   * function is called.
+   */
+  async watchList(principal: string | null, onChange: () => void): Promise<() => void> {
+    return await this.#board.watch((job) => isSeenBy(job, principal) && onChange());
+  }
+
+  /**
+   * The algorithms and metrics that calls may name, as the environment has them that such calls run in.
+   *
+   * @param framework a name or alias; null: the one used last
+   * @throws ExecutorError where no Python can run such calls
+   */
+  async vocabulary(framework: string | null, { baseDir }: Place): Promise<Vocabulary> {
+    const wish = { framework: framework ?? (await this.#usualFramework()), cwd: baseDir };
+    const { executable } = await chooseEnvironment(this.config, wish);
+    return await this.#vocabularies.of(executable);
   }
 
   /** What a path holds. @throws ExecutorError as the runner answers */

@@ -110,19 +110,19 @@ export function snapshotOf(
   };
 }
 
-/** The metrics that events told, at most 50 of them, the last always among them. */
-export function metricsOf(events: readonly JobEvent[]): MetricsPoint[] {
+/** The metrics that events told, at most `most` of them, the last always among them. */
+export function metricsOf(events: readonly JobEvent[], most = MOST_POINTS): MetricsPoint[] {
   const told = events.filter((event): event is Progress => event.type === "progress");
   const points = told.filter(({ metrics }) => Object.keys(metrics).length > 0);
-  const step = Math.max(1, points.length / MOST_POINTS);
-  const kept = points.length <= MOST_POINTS ? points : thin(points, step);
+  const kept = points.length <= most ? points : thin(points, most);
   return kept.map(({ seq, unit, done, metrics }) => ({ seq, unit, done, metrics }));
 }
 
-function thin<T>(items: readonly T[], step: number): T[] {
-  return Array.from({ length: MOST_POINTS }, (_, place) => {
+function thin<T>(items: readonly T[], most: number): T[] {
+  const step = items.length / most;
+  return Array.from({ length: most }, (_, place) => {
     // Counted from the end, so that the last item is kept.
-    const index = items.length - 1 - Math.floor((MOST_POINTS - 1 - place) * step);
+    const index = items.length - 1 - Math.floor((most - 1 - place) * step);
     return items[index] as T;
   });
 }

@@ -15,6 +15,7 @@ export async function callAction(
   const { waitSeconds, ...call } = validate(name, args);
   const { jobs, config } = context.services;
   const job = await jobs.submit({ ...call, action: name }, await context.place());
+  context.follow(job);
   return await awaitJob(job, waitSeconds ?? config.waitSeconds, context);
 }
 
@@ -34,7 +35,7 @@ export async function awaitJob(
     // Without a listener the answer of a light job comes straight from its process.
     const onEvent = reporter ? (event: JobEvent) => reporter.onEvent(event) : undefined;
     const answer = await job.wait(seconds, onEvent, context.signal);
-    if (answer) return answerResult(answer, job.baseDir);
+    if (answer) return answerResult(answer, job, context.services.config.userHome);
     if (context.signal.aborted && context.cancelled()) await job.cancel();
     return plainResult({ ...runningAnswer(job.id, await job.snapshot()) });
   } finally {

@@ -1,20 +1,12 @@
 import { readFileSync, statSync } from "node:fs";
-import { basename, extname, resolve } from "node:path";
-import { pathToFileURL } from "node:url";
+import { basename, extname } from "node:path";
 import type { CallToolResult, ContentBlock } from "@modelcontextprotocol/sdk/types.js";
 import type { Answer, ErrorShape } from "../contract/index.js";
+import { artifactsOf, mimeTypeOf, type Run } from "./resources/artifact-paths.js";
+import { jobUri } from "./resources/uris.js";
 
 /** A plot larger than this is only linked: it would cost the agent more than it tells. */
 const INLINE_PLOT_BYTES = 60 * 1024;
-
-const MIME_TYPES: Record<string, string> = {
-  ".csv": "text/csv",
-  ".json": "application/json",
-  ".log": "text/plain",
-  ".md": "text/markdown",
-  ".png": "image/png",
-  ".txt": "text/plain",
-};
 
 /** A result without files: the same JSON as structure and as text. */
 export function plainResult(content: Record<string, unknown>): CallToolResult {
@@ -32,31 +24,32 @@ export function errorResult(error: ErrorShape): CallToolResult {
  * The result for a job's answer: its JSON, links to its artifacts, and the first plot that is small
  * enough.
  *
- * @param baseDir where the report's relative paths are taken from
+ * The links are to our own resources, which every client can read over every transport; the report
+ * names the files themselves.
+ *
+ * @param userHome what `~` stands for in the report's paths
  */
-export function answerResult(answer: Answer, baseDir: string): CallToolResult {
+export function answerResult(answer: Answer, job: Run, userHome: string): CallToolResult {
   if ("error" in answer) return errorResult(answer.error);
-  const artifacts = Object.entries(answer.executionReport.artifacts ?? {}).map(
-    ([name, path]) => [name, resolve(baseDir, path)] as const,
-  );
+  const artifacts = [...artifactsOf(job, answer, userHome)];
   const result = plainResult(answer);
-  result.content.push(...artifacts.flatMap(([name, path]) => link(name, path)));
-  const plot = artifacts.map(([, path]) => inlinePlot(path)).find((block) => block !== null);
+  result.content.push(...artifacts.flatMap(([name, { path }]) => link(job.id, name, path)));
+  const plot = artifacts.map(([, { path }]) => inlinePlot(path)).find((block) => block !== null);
   if (plot) result.content.push(plot);
   return result;
 }
 
-function link(name: string, path: string): ContentBlock[] {
-  const mimeType = MIME_TYPES[extname(path)];
-  const size = statSync(path, { throwIfNoEntry: false })?.size;
-  if (size === undefined) return [];
+function link(id: string, name: string, path: string): ContentBlock[] {
+  const mimeType = mimeTypeOf(path);
+  const found = statSync(path, { throwIfNoEntry: false });
+  if (!found) return [];
   return [
     {
       type: "resource_link",
-      uri: pathToFileURL(path).href,
+      uri: jobUri(id, "artifacts", name),
       name: basename(path),
       title: name,
-      size,
+      ...(found.isFile() && { size: found.size }),
       ...(mimeType && { mimeType }),
     },
   ];

@@ -4,15 +4,21 @@ import {
   CallToolRequestSchema,
   type CallToolResult,
   ListToolsRequestSchema,
+  type RequestId,
 } from "@modelcontextprotocol/sdk/types.js";
 import { ExecutorError, MANIFEST } from "../contract/index.js";
 import { placeOf } from "../jobs/base-dir.js";
 import { callAction } from "./action-call.js";
 import { Cancellations } from "./cancellation.js";
+import { serveCompletions } from "./completions/index.js";
 import type { CallContext, Services } from "./context.js";
 import { INSTRUCTIONS } from "./instructions.js";
+import { SessionLog } from "./logging.js";
+import { servePrompts } from "./prompts/index.js";
+import { serveResources } from "./resources/index.js";
 import { errorResult } from "./results.js";
 import { ClientRoots } from "./roots.js";
+import type { Session } from "./session.js";
 import { callTool } from "./tool-calls.js";
 import { TOOL_LIST } from "./tool-list.js";
 
@@ -31,10 +37,28 @@ export async function serve(
   // The low-level server: the SDK's own validation says too little for an agent to mend its call.
   const server = new Server(
     { name: "ml-executor", title: "ML Executor", version: VERSION },
-    { capabilities: { tools: {} }, instructions: INSTRUCTIONS },
+    {
+      capabilities: {
+        tools: {},
+        resources: { subscribe: true, listChanged: true },
+        prompts: {},
+        completions: {},
+        logging: {},
+      },
+      instructions: INSTRUCTIONS,
+    },
   );
   const roots = new ClientRoots(server, services.log);
   const cancellations = new Cancellations();
+  const place = async (during: RequestId) =>
+    placeOf(services.config, await roots.list(during), principal);
+  const end = new AbortController();
+  server.onclose = () => end.abort();
+  const session: Session = { server, services, principal, place, closed: end.signal };
+  const log = new SessionLog(session);
+  serveResources(session);
+  serveCompletions(session);
+  servePrompts(session);
 
   server.setRequestHandler(ListToolsRequestSchema, () => ({ tools: TOOL_LIST }));
 
@@ -46,7 +70,8 @@ export async function serve(
       progressToken: _meta?.progressToken,
       notify: extra.sendNotification,
       cancelled: () => cancellations.take(extra.requestId),
-      place: async () => placeOf(services.config, await roots.list(extra.requestId), principal),
+      place: () => place(extra.requestId),
+      follow: (job) => log.follow(job),
     };
     return await answerOrError(name, args, context);
   });

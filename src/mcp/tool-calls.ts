@@ -1,22 +1,24 @@
 import type { CallToolResult } from "@modelcontextprotocol/sdk/types.js";
-import { ExecutorError, MANIFEST, validateToolCall } from "../contract/index.js";
+import { ExecutorError, validateToolCall } from "../contract/index.js";
 import { runningAnswer } from "../report/running.js";
 import { inspectEnvironments } from "../runners/inspect.js";
 import { summarize } from "../runners/inspection-summary.js";
 import { awaitJob } from "./action-call.js";
 import type { CallContext } from "./context.js";
-import { answerResult, plainResult } from "./results.js";
+import { withHeartbeat } from "./progress.js";
+import { plainResult } from "./results.js";
+import { describeAction } from "./schemas.js";
 
 type Handler = (args: Record<string, unknown>, context: CallContext) => Promise<CallToolResult>;
 
 /** The tools that are no jobs themselves. */
 const HANDLERS: Record<string, Handler> = {
-  environment: async ({ pythonEnv }, { services }) =>
-    plainResult({
-      environment: summarize(
-        await inspectEnvironments(services.config, pythonEnv as string | undefined),
-      ),
-    }),
+  environment: async ({ pythonEnv }, context) => {
+    const { config } = context.services;
+    const looking = inspectEnvironments(config, pythonEnv as string | undefined);
+    const found = await withHeartbeat(context, "asking each Python", looking);
+    return plainResult({ environment: summarize(found) });
+  },
 
   describe: async (args, context) => {
     const { action, path } = args as { action?: string; path?: string };
@@ -27,20 +29,15 @@ const HANDLERS: Record<string, Handler> = {
       });
     }
     if (action !== undefined) return plainResult({ description: describeAction(action) });
-    return plainResult({ ...(await context.services.jobs.describe(args, await context.place())) });
+    const looking = context.services.jobs.describe(args, await context.place());
+    return plainResult({ ...(await withHeartbeat(context, "reading", looking)) });
   },
 
   "job-status": async ({ jobId, waitSeconds, since }, context) => {
     const { principal } = await context.place();
     const job = await context.services.jobs.get(jobId as string, principal);
-    if (since === undefined)
-      return await awaitJob(job, (waitSeconds as number | undefined) ?? 0, context);
-    const answer = await job.wait(
-      (waitSeconds as number | undefined) ?? 0,
-      undefined,
-      context.signal,
-    );
-    if (answer) return answerResult(answer, job.baseDir);
+    const waited = await awaitJob(job, (waitSeconds as number | undefined) ?? 0, context);
+    if (since === undefined || waited.structuredContent?.job === undefined) return waited;
     const snapshot = await job.snapshot(since as number);
     const { job: running } = runningAnswer(job.id, snapshot);
     const next = {
@@ -72,7 +69,7 @@ const HANDLERS: Record<string, Handler> = {
   "job-cancel": async ({ jobId }, context) => {
     const { principal } = await context.place();
     const job = await context.services.jobs.get(jobId as string, principal);
-    await job.cancel();
+    await withHeartbeat(context, "ending the job", job.cancel());
     const answer = await job.wait(0);
     const error = answer && "error" in answer ? answer.error : null;
     return plainResult({
@@ -99,26 +96,4 @@ export async function callTool(
   const handler = HANDLERS[name];
   if (!handler) throw new Error(`the tool ${name} has no handler`);
   return await handler(valid, context);
-}
-
-/** An action's full schema, and which of its config keys which framework requires or does not use. */
-function describeAction(name: string): Record<string, unknown> {
-  const action = MANIFEST.actions[name];
-  if (!action) {
-    throw ExecutorError.invalidConfiguration(`There is no action '${name}'`, {
-      solution: `The actions are: ${Object.keys(MANIFEST.actions).join(", ")}.`,
-      metadata: { key: "action", sent: name, allowed: Object.keys(MANIFEST.actions) },
-    });
-  }
-  const all = Object.keys(action.input.properties?.config?.properties ?? {});
-  const frameworks = Object.fromEntries(
-    MANIFEST.frameworks.flatMap((row) => {
-      const capability = row.actions[name];
-      if (!capability) return [];
-      const { keys, requires, requiresOneOf } = capability;
-      const unused = all.filter((key) => !keys.includes(key));
-      return [[row.name, { requires, ...(requiresOneOf && { requiresOneOf }), unused }]];
-    }),
-  );
-  return { action: name, rules: action.rules, frameworks, schema: action.input };
 }

@@ -35,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
     environment.set_defaults(command=_environment)
     describe = add("describe", _describe, "print what a path holds")
     describe.add_argument("params", metavar="PARAMS.json", help="{params, baseDir, roots}")
+    add("vocabulary", _vocabulary, "print the algorithms and metrics that there are")
     zygote = add("zygote", _zygote, "import a framework and fork jobs")
     zygote.add_argument("--framework", required=True, metavar="NAME")
     resident = add("resident", _resident, "serve light jobs over a Unix socket")
@@ -72,6 +73,14 @@ def _describe(options: argparse.Namespace) -> int:
     out = _claim_stdout()
     request = files.read_json(Path(options.params))
     _say(resident.describe(request), out)
+    return 0
+
+
+def _vocabulary(_options: argparse.Namespace) -> int:
+    from ml_runner.training import vocabulary
+
+    out = _claim_stdout()
+    _say(vocabulary.report(), out)
     return 0
 
 
