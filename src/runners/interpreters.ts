@@ -7,7 +7,7 @@ import {
   realpathSync,
   statSync,
 } from "node:fs";
-import { dirname, isAbsolute, join } from "node:path";
+import { basename, dirname, isAbsolute, join } from "node:path";
 import { promisify } from "node:util";
 import type { Framework } from "../contract/frameworks.js";
 
@@ -166,7 +166,10 @@ async function probe(executable: string): Promise<Interpreter | null> {
 function kindOf(prefix: string, base: string): EnvironmentKind {
   if (existsSync(join(prefix, "conda-meta"))) return "conda";
   if (prefix !== base) return readSettings(join(prefix, "pyvenv.cfg"))?.has("uv") ? "uv" : "venv";
-  return prefix.includes("/.pyenv/versions/") ? "pyenv" : "system";
+  // pyenv's root may be anywhere; beside the versions it keeps the shims.
+  const versions = dirname(prefix);
+  const isPyenv = basename(versions) === "versions" && existsSync(join(dirname(versions), "shims"));
+  return isPyenv ? "pyenv" : "system";
 }
 
 /**

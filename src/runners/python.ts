@@ -14,6 +14,10 @@ const OURS = new Set([
   "NODE_EXTRA_CA_CERTS",
   "INIT_CWD",
   "ML_EXECUTOR_TOKEN",
+  // Of another interpreter, as a rule: this one would not find its own library. Activating unsets it.
+  "PYTHONHOME",
+  // macOS: what a launcher of another virtual environment has left for its child.
+  "__PYVENV_LAUNCHER__",
 ]);
 
 /** The environment of our Python processes, and so of jobs: the user's. */

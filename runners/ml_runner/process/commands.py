@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
-from ml_runner import files
+from ml_runner import activation, files
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -57,6 +57,7 @@ def _directory(text: str) -> Path:
 def _run(options: argparse.Namespace) -> int:
     from ml_runner import run
 
+    activation.activate()
     return run.main(options.request)
 
 
@@ -69,6 +70,7 @@ def _environment(_options: argparse.Namespace) -> int:
 def _describe(options: argparse.Namespace) -> int:
     from ml_runner.process import resident
 
+    activation.activate()
     out = _claim_stdout()
     request = files.read_json(Path(options.params))
     _say(resident.describe(request), out)
@@ -78,12 +80,14 @@ def _describe(options: argparse.Namespace) -> int:
 def _zygote(options: argparse.Namespace) -> int:
     from ml_runner.process import zygote
 
+    activation.activate()
     return zygote.main(*_claim_streams(), options.framework)
 
 
 def _resident(options: argparse.Namespace) -> int:
     from ml_runner.process import resident
 
+    activation.activate()
     reader, writer = _claim_streams()
     os.close(reader)
     os.close(writer)
@@ -99,6 +103,7 @@ def _supervise(options: argparse.Namespace) -> int:
 def _job(options: argparse.Namespace) -> int:
     from ml_runner.process import child, launch
 
+    activation.activate()
     launch.keep_from_children()
     child.main(options.directory)
 
