@@ -85,7 +85,7 @@ def main() -> int:
         # A path file is how an environment shares libraries that lie elsewhere.
         site = prefix / "lib" / MINOR / "site-packages"
         (site / "shared.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    print(prefix / "bin" / "python")  # noqa: T201
+    print(prefix / "bin" / "python")
     return 0
 
 
