@@ -2,12 +2,15 @@ import { execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pino } from "pino";
 import { afterAll, describe, expect, inject, test } from "vitest";
 import { readConfig } from "../../src/config.js";
 import { ExecutorError } from "../../src/contract/errors.js";
 import { runBounded } from "../../src/runners/bounded.js";
 import { chooseEnvironment } from "../../src/runners/environments.js";
 import { inspectEnvironments } from "../../src/runners/inspect.js";
+import { SpawnLauncher } from "../../src/runners/launch.js";
+import { Zygote } from "../../src/runners/zygote.js";
 import { temporaryDirectory, until } from "../support.js";
 
 /** What is no Python, or no longer one: named with the reason, and never waited for without end. */
@@ -82,6 +85,20 @@ test("a command that hangs is left, with whatever it has started", async () => {
   expect(problem).toMatch(/0\.5 seconds/);
   const pid = Number(execFileSync("cat", [pids], { encoding: "utf8" }));
   await until("the sleeper is gone", () => !isAlive(pid));
+});
+
+test("an interpreter that hangs is no zygote, and no supervisor", async () => {
+  const silent = file("silent", "#!/bin/sh\nexec sleep 600\n");
+  const log = pino({ level: "silent" });
+  const settings = { ...config, home: join(folder, "state") };
+  const zygote = await Zygote.start(settings, silent, "sklearn", log, 0.3);
+  await expect(zygote.ready).rejects.toThrow(/SIGKILL/);
+  const launcher = new SpawnLauncher(settings, log, 0.3);
+  const status = new Promise((resolve) => {
+    const signal = new AbortController().signal;
+    void launcher.supervise({ executable: silent, framework: "sklearn" }, folder, resolve, signal);
+  });
+  expect(await status).toBe(-9);
 });
 
 test("a command whose child holds its pipes open has ended when it ends", async () => {
