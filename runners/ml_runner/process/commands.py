@@ -111,10 +111,17 @@ def _job(options: argparse.Namespace) -> int:
 def _adopt(options: argparse.Namespace) -> int:
     from ml_runner.process import adopt
 
+    code = 0
     for directory in options.directories:
-        outcome = adopt.adopt(directory)
+        try:
+            outcome = adopt.adopt(directory)
+        except Exception as error:
+            # A damaged job must not keep the others from being seen to.
+            sys.stderr.write(f"{directory}: {type(error).__name__}: {error}\n")
+            code = 1
+            continue
         _say({"jobDir": str(directory), "outcome": outcome}, sys.stdout)
-    return 0
+    return code
 
 
 def _say(value: object, out: IO[str]) -> None:
