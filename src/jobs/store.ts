@@ -10,6 +10,7 @@ import {
   rename,
   rm,
   stat,
+  utimes,
   writeFile,
 } from "node:fs/promises";
 import { join } from "node:path";
@@ -133,7 +134,11 @@ export class Store {
   async #claim(key: RequestKey): Promise<string> {
     const path = this.#requestPath(key);
     const known = await readIfThere(path);
-    if (known) return known;
+    if (known) {
+      // Its job may be gone and be made anew: pruning leaves it alone meanwhile.
+      if (!(await exists(this.directory(known)))) await utimes(path, new Date(), new Date());
+      return known;
+    }
     const id = newId();
     const temporary = `${path}.${id}`;
     await writeFile(temporary, id, { flag: "wx", mode: 0o600 });
@@ -261,6 +266,22 @@ export class Store {
       await rm(this.#requestPath({ principal, requestId }), { force: true });
     }
     await rm(this.directory(id), { recursive: true, force: true });
+  }
+
+  /**
+   * Forgets the callers' own ids whose jobs are gone: the same id then stands for a new job.
+   *
+   * @param before milliseconds; younger ones may belong to a job that is being made
+   */
+  async forgetRequests(before: number): Promise<void> {
+    for (const name of await readdir(this.#requests).catch(() => [] as string[])) {
+      const path = join(this.#requests, name);
+      const entry = await stat(path).catch(() => null);
+      if (!entry || entry.mtimeMs > before) continue;
+      const id = await readFile(path, "utf8").catch(() => "");
+      if (ID.test(id) && (await exists(this.directory(id)))) continue;
+      await rm(path, { force: true }).catch(() => undefined);
+    }
   }
 
   /** The last bytes of one of a job's logs; empty where it printed nothing. */
