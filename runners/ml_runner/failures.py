@@ -161,9 +161,9 @@ def _cannot_write(error: OSError, job: Job | None) -> errors.ExecutorError:
         left = f" ({report.size_words(free)} free)"
     if error.errno in _FULL:
         solution = "Free space on that disk, or name an outputDir on another."
-    elif error.errno in (errno.ENOENT, errno.ENOTDIR):
+    elif error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
         left = ""
-        solution = "Its directory was removed while the job ran: leave it there and call again."
+        solution = "Its directory was removed or replaced while the job ran: call again."
     else:
         left = ""
         solution = "Name an outputDir that can be written to, or mend the directory's permissions."

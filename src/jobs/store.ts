@@ -13,7 +13,7 @@ import {
   utimes,
   writeFile,
 } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { customAlphabet } from "nanoid";
 import {
   type Answer,
@@ -51,9 +51,8 @@ export class Store {
    */
   make(): Promise<void> {
     this.#made ??= this.#writing(async () => {
-      await mkdir(this.home, { recursive: true, mode: 0o700 });
       for (const name of ["jobs", "requests", "slots", "outputs", "logs"]) {
-        await mkdir(join(this.home, name), { recursive: true, mode: 0o700 });
+        await makeDirectory(join(this.home, name));
       }
     }).catch((error) => {
       // The disk may have been full; it is tried again.
@@ -316,6 +315,19 @@ function firstCharacter(buffer: Buffer): number {
   let start = 0;
   while (start < 4 && ((buffer[start] ?? 0) & 0xc0) === 0x80) start += 1;
   return start;
+}
+
+/** Makes a directory and what lies above it. Node's own way calls a read-only file system ENOENT. */
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" && dirname(path) !== path) {
+      await makeDirectory(dirname(path));
+      await makeDirectory(path);
+    } else if (!(await stat(path).catch(() => null))?.isDirectory()) throw error;
+  }
 }
 
 async function replace(path: string, text: string): Promise<void> {
