@@ -44,7 +44,8 @@ def kind() -> str:
         return "conda"
     if sys.prefix != sys.base_prefix:
         return "uv" if libraries.made_by_uv(prefix) else "venv"
-    if "versions" in prefix.parts and ".pyenv" in prefix.parts:
+    # Its root may be anywhere; beside the versions it keeps the shims.
+    if prefix.parent.name == "versions" and (prefix.parents[1] / "shims").is_dir():
         return "pyenv"
     return "system"
 

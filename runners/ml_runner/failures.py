@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Literal
 
-from ml_runner import errors, libraries
+from ml_runner import errors, files, libraries, report
 
 if TYPE_CHECKING:
     from ml_runner.job import Job
@@ -27,6 +27,7 @@ _STANDARD_LIBRARY = tuple(
     os.path.realpath(path) + os.sep
     for path in {sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")}
 )
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _INSTALLED = ("site-packages", "dist-packages")
 
 Owner = Literal["ours", "user", "library", "standard"]
@@ -52,8 +53,10 @@ def to_error(error: BaseException, job: Job | None = None) -> errors.ExecutorErr
     explained = explain(error)
     if explained is not None:
         return explained
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return _disk_full(error)
+    if isinstance(error, files.CannotWrite) or (
+        isinstance(error, OSError) and error.errno in _FULL
+    ):
+        return _cannot_write(error, job)
     frames = list(_frames(error.__traceback__))
     owner = next((owner for owner, _, _ in reversed(frames) if owner != "standard"), "ours")
     if owner == "ours":
@@ -143,12 +146,32 @@ def _out_of_memory(error: MemoryError) -> errors.ExecutorError:
     )
 
 
-def _disk_full(error: OSError) -> errors.ExecutorError:
-    where = f" while writing '{error.filename}'" if error.filename else ""
+def _cannot_write(error: OSError, job: Job | None) -> errors.ExecutorError:
+    if error.filename:
+        path = Path(os.fsdecode(error.filename))
+    else:
+        path = None if job is None else job.directory
+    free = None if path is None else files.free_bytes(path)
+    metadata: dict[str, Any] = {"exception": type(error.__cause__ or error).__name__}
+    left = ""
+    if path is not None:
+        metadata["path"] = str(path)
+    if free is not None:
+        metadata["freeBytes"] = free
+        left = f" ({report.size_words(free)} free)"
+    if error.errno in _FULL:
+        solution = "Free space on that disk, or name an outputDir on another."
+    elif error.errno in (errno.ENOENT, errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
+        left = ""
+        solution = "Its directory was removed or replaced while the job ran: call again."
+    else:
+        left = ""
+        solution = "Name an outputDir that can be written to, or mend the directory's permissions."
+    what = f"'{path}' cannot be written: " if path is not None else ""
     return errors.TrainingFailure(
-        f"{error.strerror}{where}",
-        solution="Free space on that disk, or name an outputDir on another.",
-        metadata={"exception": type(error).__name__},
+        f"{what}{error.strerror}{left}",
+        solution=solution,
+        metadata=metadata,
         stderr=_traceback(error),
     )
 

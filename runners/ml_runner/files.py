@@ -14,6 +14,13 @@ from typing import Any
 _FINGERPRINT_BYTES = 1 << 20
 
 
+class CannotWrite(OSError):
+    """A file of ours could not be written; ``filename`` is the one that was meant."""
+
+    def __init__(self, path: Path, cause: OSError) -> None:
+        super().__init__(cause.errno, cause.strerror, str(path))
+
+
 def state_home() -> Path:
     """The state directory: ``ML_EXECUTOR_HOME``, else the user's data directory."""
     explicit = os.environ.get("ML_EXECUTOR_HOME")
@@ -28,8 +35,15 @@ def state_home() -> Path:
 def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Writes ``data`` so that a reader sees the old file or the whole new one, whatever dies when.
 
-    ``durable`` adds fsync of file and directory (about 0.5 ms). Raises ``OSError``.
+    ``durable`` adds fsync of file and directory (about 0.5 ms). Raises ``CannotWrite``.
     """
+    try:
+        _write_atomic(path, data, durable=durable)
+    except OSError as error:
+        raise CannotWrite(path, error) from error
+
+
+def _write_atomic(path: Path, data: bytes, *, durable: bool) -> None:
     # A name of its own, whoever else writes or has died here; the mode is what the umask leaves.
     temporary = f"{path.parent}/.{path.name}.{os.getpid()}.{time.time_ns()}"
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
@@ -77,6 +91,15 @@ def fingerprint(path: Path) -> str:
         file.seek(max(_FINGERPRINT_BYTES, size - _FINGERPRINT_BYTES))
         digest.update(file.read())
     return digest.hexdigest()
+
+
+def free_bytes(path: Path) -> int | None:
+    """What this user may still write on the disk of ``path``, or of its nearest directory."""
+    for place in (path, *path.parents):
+        with contextlib.suppress(OSError):
+            status = os.statvfs(place)
+            return status.f_bavail * status.f_frsize
+    return None
 
 
 def sync_directory(path: Path) -> None:

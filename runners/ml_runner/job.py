@@ -18,7 +18,7 @@ from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ml_runner import errors, files, paths
+from ml_runner import activation, errors, files, paths
 
 # Followers are woken at most this often by progress; what a fast loop reports in between is
 # dropped, except the last of a unit. An event costs 1.5 µs to write and more to follow.
@@ -54,7 +54,10 @@ class Job:
         )
         self.threads: int = self.record["threads"]
         self.started_at = time.time()
-        self.warnings: list[str] = list(self.record["python"].get("warnings", []))
+        self.warnings: list[str] = [
+            *self.record["python"].get("warnings", []),
+            *activation.problems(),
+        ]
         self.defaults: dict[str, Any] = {}
         self.last_checkpoint: dict[str, Any] | None = None
         self._events = EventLog(directory / "events.ndjson")

@@ -44,8 +44,9 @@ function render(config: Config, inspection: Inspection): string {
       "",
       paint.bold("Other Pythons") + paint.dim(" (a job uses them where pythonEnv names them)"),
     );
-    for (const { kind, version, path } of others) {
-      lines.push(`  ${kind.padEnd(6)} ${version.padEnd(8)} ${homely(config, path)}`);
+    for (const { kind, version, path, problem } of others) {
+      const line = `  ${kind.padEnd(6)} ${version.padEnd(8)} ${homely(config, path)}`;
+      lines.push(problem ? `${line}  ${paint.yellow("too old")}` : line);
     }
   }
   return lines.join("\n");

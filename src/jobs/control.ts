@@ -17,6 +17,8 @@ export async function control(jobDir: string, message?: "cancel"): Promise<Contr
   try {
     const fifo = await open(join(jobDir, "control"), flags);
     try {
+      // Anything else in its place is a broken job's, and nobody reads it.
+      if (!(await fifo.stat()).isFIFO()) return "unread";
       if (message) await fifo.write(`${message}\n`);
     } finally {
       await fifo.close();
@@ -24,7 +26,7 @@ export async function control(jobDir: string, message?: "cancel"): Promise<Contr
     return "supervised";
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENXIO" || code === "EPIPE") return "unread";
+    if (code === "ENXIO" || code === "EPIPE" || code === "EISDIR") return "unread";
     if (code === "ENOENT") return "absent";
     throw error;
   }

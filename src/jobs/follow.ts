@@ -12,14 +12,13 @@ export class EventReader {
 
   constructor(private readonly path: string) {}
 
-  /** The events that were appended since the last call; none where the file is not there yet. */
+  /** The events that were appended since the last call; none where the file is not there yet, or is damaged. */
   async read(): Promise<JobEvent[]> {
-    const file = await open(this.path, "r").catch((error: NodeJS.ErrnoException) => {
-      if (error.code === "ENOENT") return null;
-      throw error;
-    });
+    const file = await open(this.path, "r").catch(() => null);
     if (!file) return [];
     try {
+      // Anything else in its place is a damaged job's.
+      if (!(await file.stat()).isFile()) return [];
       const events: JobEvent[] = [];
       let tail: Buffer = Buffer.alloc(0);
       for (;;) {

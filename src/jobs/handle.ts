@@ -79,12 +79,17 @@ export class JobHandle {
     const waker = new Waker(this.directory, tell ? [EVENTS, REPORT] : [REPORT]);
     const wake = () => waker.wake();
     signal?.addEventListener("abort", wake);
-    void this.launchOf(this.id)?.done.then(wake);
+    // Where the disk is full, the answer of a job that was not brought on its way is here alone.
+    let unwritten: Answer | null = null;
+    void this.launchOf(this.id)?.done.then((answer) => {
+      unwritten = answer;
+      wake();
+    });
     let probedAt = performance.now();
     try {
       for (;;) {
         // The report first: every event comes before it, so that none is missed.
-        const answer = await this.store.report(this.id);
+        const answer = (await this.store.report(this.id)) ?? unwritten;
         await tell?.();
         const now = performance.now();
         if (answer || now >= until || signal?.aborted) return answer;

@@ -12,6 +12,7 @@ import { EventReader } from "./follow.js";
 import { cpuLane } from "./lanes.js";
 import { advance, NO_HISTORY } from "./state.js";
 import type { Store } from "./store.js";
+import { cannotWrite } from "./suffering.js";
 
 const DEFAULT_TIMEOUT_SECONDS = 3600;
 
@@ -55,7 +56,8 @@ export class Launches {
     })
       .catch(async (error) => {
         this.log.error({ err: error, job: job.id }, "a job could not be started");
-        return await this.#end(job, ExecutorError.internal(error).shape);
+        const told = (await cannotWrite(error, this.config.home)) ?? ExecutorError.internal(error);
+        return await this.#end(job, told.shape);
       })
       .finally(() => this.#launches.delete(job.id));
     const launch = {
@@ -128,6 +130,12 @@ export class Launches {
     } catch (error) {
       if (signal.aborted) return await this.#end(job, cancelled(job, false));
       if (error instanceof ExecutorError) return await this.#end(job, error.shape);
+      // One that names its own log as the file is not about the interpreter.
+      const { path } = error as NodeJS.ErrnoException;
+      const ours = path?.startsWith(this.config.home)
+        ? await cannotWrite(error, this.config.home)
+        : null;
+      if (ours) return await this.#end(job, ours.shape);
       return await this.#end(job, notStarted(job, error));
     }
   }
@@ -149,11 +157,17 @@ export class Launches {
 
   /** Publishes an end that only this server knows of; an answer that is there already stays. */
   async #end(job: JobRequest, error: ErrorShape): Promise<Answer | null> {
-    if (!(await this.store.ended(job.id))) {
-      await this.store.propose(job.id, { error });
-      const adopted = await this.adopter.adopt(job);
-      if (!adopted) await this.store.answer(job.id, { error });
+    try {
+      if (!(await this.store.ended(job.id))) {
+        await this.store.propose(job.id, { error });
+        const adopted = await this.adopter.adopt(job);
+        if (!adopted) await this.store.answer(job.id, { error });
+      }
+      return await this.store.report(job.id);
+    } catch (cause) {
+      // A full disk: who waits here is told all the same.
+      this.log.error({ err: cause, job: job.id }, "a job's end could not be written down");
+      return { error };
     }
-    return await this.store.report(job.id);
   }
 }

@@ -27,7 +27,7 @@ import { laneOf } from "./lanes.js";
 import { Launches } from "./launches.js";
 import { prune, pruneLogs } from "./prune.js";
 import { Store } from "./store.js";
-import { type JobSummary, summaryOf } from "./summary.js";
+import { damagedSummary, type JobSummary, summaryOf } from "./summary.js";
 
 export type { Place } from "./base-dir.js";
 export type { JobHandle } from "./handle.js";
@@ -117,6 +117,8 @@ export class JobService {
   async get(id: string, principal: string | null): Promise<JobHandle> {
     const job = await this.#store.read(id);
     if (job && isSeenBy(job, principal)) return this.#handle(job);
+    const damage = principal === null ? await this.#store.damage(id) : null;
+    if (damage) throw this.#damaged(id, damage);
     const latest = (await this.list(principal, { limit: LATEST_TOLD })).map((one) => one.id);
     const known = latest.length > 0 ? `the latest are ${latest.join(", ")}` : "there are none yet";
     throw new ExecutorError("job-not-found", `There is no job '${id}'`, {
@@ -139,10 +141,17 @@ export class JobService {
     { limit, state }: { limit: number; state?: string },
   ): Promise<JobSummary[]> {
     const found: JobSummary[] = [];
-    for (const { id } of await this.#store.latest()) {
+    for (const { id, madeAt } of await this.#store.latest()) {
       if (found.length >= limit) break;
       const job = await this.#store.read(id);
-      if (!job || !isSeenBy(job, principal)) continue;
+      if (!job) {
+        // Whose it was cannot be told, so it is shown to those alone who see everybody's.
+        const damage = principal === null && (await this.#store.damage(id));
+        if (damage && (state === undefined || state === "damaged"))
+          found.push(damagedSummary(id, damage, madeAt));
+        continue;
+      }
+      if (!isSeenBy(job, principal)) continue;
       const summary = await summaryOf(job, this.#handle(job), await this.#store.report(id));
       if (state === undefined || summary.state === (state as JobState)) found.push(summary);
     }
@@ -222,6 +231,14 @@ export class JobService {
   async close(): Promise<void> {
     clearInterval(this.#hourly);
     await this.#pool.close();
+  }
+
+  #damaged(id: string, problem: string): ExecutorError {
+    const path = this.#store.directory(id);
+    return new ExecutorError("job-not-found", `Job '${id}' cannot be read: ${problem}`, {
+      solution: `Look into ${path} for what it has left; nothing else needs the directory. Call again for a new job.`,
+      metadata: { key: "jobId", sent: id, path, problem },
+    });
   }
 
   #handle(job: JobRequest): JobHandle {

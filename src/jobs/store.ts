@@ -10,14 +10,22 @@ import {
   rename,
   rm,
   stat,
+  utimes,
   writeFile,
 } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { customAlphabet } from "nanoid";
-import { type Answer, type JobRequest, JobRequestSchema } from "../contract/index.js";
+import {
+  type Answer,
+  type JobRequest,
+  JobRequestSchema,
+  PROTOCOL_VERSION,
+} from "../contract/index.js";
+import { cannotWrite, damagedReport } from "./suffering.js";
 
 // As nanoid's own, without "-" and "_": an id may begin a command line's argument.
 const newId = customAlphabet("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", 21);
+const YOUNG_MILLISECONDS = 60_000;
 const ID = /^[A-Za-z0-9_-]{1,64}$/;
 
 /** The directories of jobs: the truth about them, shared with every server and command on the machine. */
@@ -36,15 +44,30 @@ export class Store {
     return join(this.jobs, id);
   }
 
-  /** Makes the state directory, for this user alone. */
+  /**
+   * Makes the state directory, for this user alone.
+   *
+   * @throws ExecutorError `invalid-configuration` where that cannot be; as all that writes a job's request
+   */
   make(): Promise<void> {
-    this.#made ??= (async () => {
-      await mkdir(this.home, { recursive: true, mode: 0o700 });
+    this.#made ??= this.#writing(async () => {
       for (const name of ["jobs", "requests", "slots", "outputs", "logs"]) {
-        await mkdir(join(this.home, name), { recursive: true, mode: 0o700 });
+        await makeDirectory(join(this.home, name));
       }
-    })();
+    }).catch((error) => {
+      // The disk may have been full; it is tried again.
+      this.#made = null;
+      throw error;
+    });
     return this.#made;
+  }
+
+  async #writing<T>(write: () => Promise<T>): Promise<T> {
+    try {
+      return await write();
+    } catch (error) {
+      throw (await cannotWrite(error, this.home)) ?? error;
+    }
   }
 
   /**
@@ -56,15 +79,25 @@ export class Store {
   async create(build: (id: string) => JobRequest): Promise<JobRequest> {
     await this.make();
     const request = build(newId());
-    await mkdir(this.directory(request.id), { mode: 0o700 });
-    await this.write(request);
+    await this.#writing(() => mkdir(this.directory(request.id), { mode: 0o700 }));
+    await this.#begin(request);
     return request;
+  }
+
+  /** Writes the first request of a job; leaves nothing behind where that fails. */
+  async #begin(request: JobRequest): Promise<void> {
+    try {
+      await this.write(request);
+    } catch (error) {
+      await rm(this.directory(request.id), { recursive: true, force: true }).catch(() => undefined);
+      throw error;
+    }
   }
 
   /** Writes a job's request: whole, or not at all. Not fsynced: a job that a power cut loses never ran. */
   async write(request: JobRequest): Promise<void> {
     const path = join(this.directory(request.id), "request.json");
-    await replace(path, JSON.stringify(request));
+    await this.#writing(() => replace(path, JSON.stringify(request)));
   }
 
   /**
@@ -78,7 +111,7 @@ export class Store {
     build: (id: string) => JobRequest,
   ): Promise<{ request: JobRequest; made: boolean }> {
     await this.make();
-    const id = await this.#claim(key);
+    const id = await this.#writing(() => this.#claim(key));
     const known = await this.read(id);
     if (known) return { request: known, made: false };
     // Whoever makes the directory makes the job. A caller that died in between leaves an empty one.
@@ -86,13 +119,13 @@ export class Store {
       () => true,
       (error: NodeJS.ErrnoException) => {
         if (error.code === "EEXIST") return false;
-        throw error;
+        return this.#writing(() => Promise.reject(error));
       },
     );
     const theirs = ours ? null : await this.#appearing(id);
     if (theirs) return { request: theirs, made: false };
     const request = build(id);
-    await this.write(request);
+    await this.#begin(request);
     return { request, made: true };
   }
 
@@ -100,7 +133,11 @@ export class Store {
   async #claim(key: RequestKey): Promise<string> {
     const path = this.#requestPath(key);
     const known = await readIfThere(path);
-    if (known) return known;
+    if (known) {
+      // Its job may be gone and be made anew: pruning leaves it alone meanwhile.
+      if (!(await exists(this.directory(known)))) await utimes(path, new Date(), new Date());
+      return known;
+    }
     const id = newId();
     const temporary = `${path}.${id}`;
     await writeFile(temporary, id, { flag: "wx", mode: 0o600 });
@@ -134,16 +171,51 @@ export class Store {
 
   /** A job's request; null where there is no such job, or what is there is not one of ours. */
   async read(id: string): Promise<JobRequest | null> {
-    if (!ID.test(id)) return null;
-    const text = await readIfThere(join(this.directory(id), "request.json"));
-    return text === null ? null : (JobRequestSchema.safeParse(parseJson(text)).data ?? null);
+    return (await this.#look(id))?.request ?? null;
   }
 
-  /** A job's answer; null while it goes on. */
+  /** What is wrong with a job whose request cannot be read; null where there is none, or a good one. */
+  async damage(id: string): Promise<string | null> {
+    return (await this.#look(id))?.problem ?? null;
+  }
+
+  async #look(id: string): Promise<{ request: JobRequest | null; problem: string | null } | null> {
+    if (!ID.test(id)) return null;
+    let text: string;
+    try {
+      text = await readFile(join(this.directory(id), "request.json"), "utf8");
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      const there = await stat(this.directory(id)).catch(() => null);
+      if (!there?.isDirectory()) return null;
+      const problem = code === "ENOENT" ? "it has no request.json" : `its request.json: ${code}`;
+      return { request: null, problem };
+    }
+    const value = parseJson(text);
+    const { data: request, error } = JobRequestSchema.safeParse(value);
+    if (request) return { request, problem: null };
+    const protocol = (value as { protocol?: unknown } | null)?.protocol;
+    if (typeof protocol === "number" && protocol !== PROTOCOL_VERSION) {
+      const ours = `this one knows protocol ${PROTOCOL_VERSION}`;
+      return { request: null, problem: `it is of another version (protocol ${protocol}; ${ours})` };
+    }
+    const where = value === null ? "no JSON" : (error.issues[0]?.path.join(".") ?? "");
+    return { request: null, problem: `its request.json is damaged (${where})` };
+  }
+
+  /** A job's answer; null while it goes on. One that cannot be read is told as an error. */
   async report(id: string): Promise<Answer | null> {
-    const text = await readIfThere(join(this.directory(id), "report.json"));
-    // It appears whole. Its shape is the runner's to keep; what is not JSON is a broken disk.
-    return text === null ? null : (JSON.parse(text) as Answer);
+    const path = join(this.directory(id), "report.json");
+    try {
+      const answer = JSON.parse(await readFile(path, "utf8"));
+      // It appears whole. Its shape is the runner's to keep; what is no answer is a broken disk's.
+      if (answer?.executionReport || answer?.error?.type) return answer as Answer;
+      return { error: damagedReport(id, path, "it holds no answer") };
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      if (code === "ENOENT" || code === "ENOTDIR") return null;
+      return { error: damagedReport(id, path, code ?? message) };
+    }
   }
 
   /** Whether a job has ended. */
@@ -151,13 +223,18 @@ export class Store {
     return await exists(join(this.directory(id), "report.json"));
   }
 
-  /** The ids of all jobs, the latest first. */
+  /** The ids of all jobs, the latest first; also of directories that were meant to become one. */
   async latest(): Promise<{ id: string; madeAt: number }[]> {
     const names = await readdir(this.jobs).catch(() => [] as string[]);
     const found = await Promise.all(
       names.map(async (id) => {
-        const request = await stat(join(this.jobs, id, "request.json")).catch(() => null);
-        return request && { id, madeAt: request.mtimeMs };
+        const directory = join(this.jobs, id);
+        const request = await stat(join(directory, "request.json")).catch(() => null);
+        if (request) return { id, madeAt: request.mtimeMs };
+        const empty = await stat(directory).catch(() => null);
+        // A young one is on its way.
+        const lost = empty?.isDirectory() && Date.now() - empty.mtimeMs > YOUNG_MILLISECONDS;
+        return empty && lost ? { id, madeAt: empty.mtimeMs } : null;
       }),
     );
     return found.filter((job) => job !== null).sort((a, b) => b.madeAt - a.madeAt);
@@ -182,12 +259,28 @@ export class Store {
 
   /** Removes a job that has ended, and the caller's own id that stood for it. */
   async remove(id: string): Promise<void> {
-    const request = await this.read(id);
+    const request = await this.read(id).catch(() => null);
     if (request && request.requestId !== null) {
       const { principal, requestId } = request;
       await rm(this.#requestPath({ principal, requestId }), { force: true });
     }
     await rm(this.directory(id), { recursive: true, force: true });
+  }
+
+  /**
+   * Forgets the callers' own ids whose jobs are gone: the same id then stands for a new job.
+   *
+   * @param before milliseconds; younger ones may belong to a job that is being made
+   */
+  async forgetRequests(before: number): Promise<void> {
+    for (const name of await readdir(this.#requests).catch(() => [] as string[])) {
+      const path = join(this.#requests, name);
+      const entry = await stat(path).catch(() => null);
+      if (!entry || entry.mtimeMs > before) continue;
+      const id = await readFile(path, "utf8").catch(() => "");
+      if (ID.test(id) && (await exists(this.directory(id)))) continue;
+      await rm(path, { force: true }).catch(() => undefined);
+    }
   }
 
   /** The last bytes of one of a job's logs; empty where it printed nothing. */
@@ -222,6 +315,19 @@ function firstCharacter(buffer: Buffer): number {
   let start = 0;
   while (start < 4 && ((buffer[start] ?? 0) & 0xc0) === 0x80) start += 1;
   return start;
+}
+
+/** Makes a directory and what lies above it. Node's own way calls a read-only file system ENOENT. */
+async function makeDirectory(path: string): Promise<void> {
+  try {
+    await mkdir(path, { mode: 0o700 });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "ENOENT" && dirname(path) !== path) {
+      await makeDirectory(dirname(path));
+      await makeDirectory(path);
+    } else if (!(await stat(path).catch(() => null))?.isDirectory()) throw error;
+  }
 }
 
 async function replace(path: string, text: string): Promise<void> {

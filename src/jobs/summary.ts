@@ -6,7 +6,7 @@ export interface JobSummary {
   id: string;
   action: string;
   framework: string;
-  state: JobState;
+  state: JobState | "damaged";
   createdAt: string;
   outputDir?: string;
   /** While it goes on: `round 3/100`. */
@@ -15,6 +15,14 @@ export interface JobSummary {
   exitCode?: number;
   durationSeconds?: number;
   errorType?: string;
+  /** Of a damaged job: what is wrong with it. */
+  problem?: string;
+}
+
+/** A directory that was a job, or was to become one, and whose request cannot be read. */
+export function damagedSummary(id: string, problem: string, madeAt: number): JobSummary {
+  const createdAt = new Date(madeAt).toISOString();
+  return { id, action: "unknown", framework: "unknown", createdAt, state: "damaged", problem };
 }
 
 /** @param answer the job's, where it has ended */

@@ -1,8 +1,7 @@
-import { execFile } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import { promisify } from "node:util";
 import type { Config } from "../config.js";
+import { runBounded } from "./bounded.js";
 import { atLeast } from "./interpreters.js";
 
 /** The Pythons from which a managed environment can be made. */
@@ -25,13 +24,11 @@ print(json.dumps({"executable": getattr(sys, "_base_executable", sys.executable)
 
 /** Asks a command for its version; null where it is no Python 3 that runs. */
 export async function probeBase(config: Config, command: string): Promise<BasePython | null> {
+  const env = { ...config.environment, PYTHONPATH: undefined, PYTHONHOME: undefined };
+  const options = { cwd: "/", env, seconds: 20 };
+  const { stdout, problem } = await runBounded(command, ["-s", "-c", PROBE], options);
+  if (problem !== null) return null;
   try {
-    const env = { ...config.environment, PYTHONPATH: undefined, PYTHONHOME: undefined };
-    const { stdout } = await promisify(execFile)(command, ["-s", "-c", PROBE], {
-      env,
-      cwd: "/",
-      timeout: 20_000,
-    });
     return { command, ...JSON.parse(stdout) };
   } catch {
     return null;

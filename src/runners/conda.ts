@@ -1,8 +1,7 @@
-import { execFile } from "node:child_process";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
-import { promisify } from "node:util";
 import type { Config } from "../config.js";
+import { runBounded } from "./bounded.js";
 
 /** Where conda, mamba and micromamba put themselves by default. */
 const ROOTS = ["miniconda3", "miniforge3", "mambaforge", "anaconda3", "micromamba"];
@@ -78,10 +77,10 @@ function listed(userHome: string): string[] {
 
 async function askConda(config: Config): Promise<string[]> {
   const conda = config.environment.CONDA_EXE ?? "conda";
+  const options = { cwd: "/", env: config.environment, seconds: 20 };
+  const { stdout, problem } = await runBounded(conda, ["env", "list", "--json"], options);
+  if (problem !== null) return [];
   try {
-    const { stdout } = await promisify(execFile)(conda, ["env", "list", "--json"], {
-      timeout: 20_000,
-    });
     return JSON.parse(stdout).envs ?? [];
   } catch {
     return [];

@@ -1,4 +1,4 @@
-import { statSync } from "node:fs";
+import { existsSync, readlinkSync, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Config } from "../config.js";
 import { ExecutorError } from "../contract/errors.js";
@@ -177,22 +177,47 @@ async function locate(
     );
   }
   const status = statSync(path, { throwIfNoEntry: false });
-  if (!status) throw refusal(key, value, `${key} '${path}' does not exist`);
-  if (status.isDirectory()) {
-    // A conda root, a pyenv version or a Python built by hand is a directory of the same form.
-    const found =
-      environmentAt(path) ??
-      (await firstOf([join(path, "bin", "python"), join(path, "bin", "python3")]));
-    if (found) return found;
-    throw refusal(
-      key,
-      value,
-      `${key} '${path}' is a directory without a Python environment (no bin/python that runs)`,
-    );
+  if (!status) {
+    const link = linkAt(path);
+    const what = link === null ? "does not exist" : `is a link to '${link}', which does not exist`;
+    throw refusal(key, value, `${key} '${path}' ${what}`);
   }
-  const found = await interpreterAt(path);
-  if (found) return found;
-  throw refusal(key, value, `${key} '${path}' is not a Python interpreter that runs`);
+  if (!status.isDirectory()) {
+    const found = await interpreterAt(path);
+    if (!("problem" in found)) return found;
+    const problem = `is not a Python interpreter that runs: ${found.problem}`;
+    throw refusal(key, value, `${key} '${path}' ${problem}`);
+  }
+  const known = environmentAt(path);
+  if (known) return known;
+  // A conda root, a pyenv version or a Python built by hand is a directory of the same form.
+  let problem = "no bin/python that runs";
+  for (const name of ["python", "python3"]) {
+    const executable = join(path, "bin", name);
+    const link = linkAt(executable);
+    if (existsSync(executable)) {
+      const found = await interpreterAt(executable);
+      if (!("problem" in found)) return found;
+      problem = `no bin/python that runs: ${found.problem}`;
+    } else if (link !== null) {
+      // Upgrading the system's Python, or removing a version, leaves its environments like this.
+      problem = `its bin/${name} leads to '${link}', which is gone: make it anew`;
+    }
+  }
+  throw refusal(
+    key,
+    value,
+    `${key} '${path}' is a directory without a Python environment (${problem})`,
+  );
+}
+
+/** Where a link leads whose target is missing; null where there is no link. */
+function linkAt(path: string): string | null {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return null;
+  }
 }
 
 async function locateConda(config: Config, value: string, key: string): Promise<Interpreter> {
@@ -211,14 +236,6 @@ async function locateConda(config: Config, value: string, key: string): Promise<
   const found = environmentAt(prefix);
   if (found) return found;
   throw refusal(key, value, `the conda environment '${name}' (${prefix}) has no Python`, known);
-}
-
-async function firstOf(paths: readonly string[]): Promise<Interpreter | null> {
-  for (const path of paths) {
-    const found = await interpreterAt(path);
-    if (found) return found;
-  }
-  return null;
 }
 
 function refusal(key: string, sent: string, message: string, known?: string[]): ExecutorError {

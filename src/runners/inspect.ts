@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../config.js";
 import { ExecutorError } from "../contract/errors.js";
@@ -20,7 +20,7 @@ export interface Inspection {
   };
   readonly frameworks: readonly FrameworkChoice[];
   readonly environments: readonly InspectedEnvironment[];
-  /** Interpreters that were found, new enough, and that no job would use unless it names them. */
+  /** What was found beside these: no job uses them unless it names them. The newest first. */
   readonly others: readonly OtherPython[];
   readonly gpus: readonly Gpu[];
   readonly cores: number | null;
@@ -65,6 +65,8 @@ interface OtherPython {
   readonly kind: string;
   readonly version: string;
   readonly path: string;
+  /** Why no job can use it; null where one can. */
+  readonly problem: string | null;
 }
 
 export interface Gpu {
@@ -151,8 +153,10 @@ async function findAll(
 
 async function onPath(config: Config, name: string) {
   for (const directory of (config.environment.PATH ?? "").split(":").filter(Boolean)) {
-    const found = await interpreterAt(join(directory, name));
-    if (found) return found;
+    const executable = join(directory, name);
+    if (!existsSync(executable)) continue;
+    const found = await interpreterAt(executable);
+    if (!("problem" in found)) return found;
   }
   return null;
 }
@@ -161,6 +165,8 @@ async function look(config: Config, found: Found) {
   const { source, executable, kind, prefix, version } = found;
   const known = { source, executable, kind, prefix, version };
   try {
+    const tooOld = oldness(version);
+    if (tooOld) throw new Error(tooOld);
     const { ok, stdout, stderr } = await runPython(config, executable, ["environment"], 60);
     if (!ok) throw new Error(stderr?.trim().split("\n").at(-1) || "it ended without a report");
     const report: Report = JSON.parse(stdout);
@@ -221,38 +227,66 @@ async function choice(
   }
 }
 
+/** What else a call may name: with what is too old last, and why it is of no use. */
 function otherPythons(config: Config, shown: readonly InspectedEnvironment[]): OtherPython[] {
-  const pyenv = join(config.environment.PYENV_ROOT ?? join(config.userHome, ".pyenv"), "versions");
-  const uv = join(config.userHome, ".local", "share", "uv", "python");
-  const others: OtherPython[] = [
-    ...condaPrefixes(config).flatMap((prefix) => {
-      const found = environmentAt(prefix);
-      return found ? [{ kind: "conda", version: found.version, path: prefix }] : [];
-    }),
+  const { environment, userHome } = config;
+  const pyenv = join(environment.PYENV_ROOT ?? join(userHome, ".pyenv"), "versions");
+  const uv = environment.UV_PYTHON_INSTALL_DIR ?? join(userHome, ".local", "share", "uv", "python");
+  const others = [
+    ...virtualEnvironmentsIn(config.cwd),
+    ...virtualEnvironmentsIn(environment.WORKON_HOME ?? join(userHome, ".virtualenvs")),
+    ...condaPrefixes(config).flatMap((prefix) => environmentIn(prefix)),
     ...versionsIn(pyenv, /^(\d+\.\d+\.\d+)$/).map((one) => ({ kind: "pyenv", ...one })),
+    // pyenv-virtualenv keeps its environments among the versions.
+    ...virtualEnvironmentsIn(pyenv),
     ...versionsIn(uv, /^cpython-(\d+\.\d+\.\d+)/).map((one) => ({ kind: "uv", ...one })),
-  ];
+  ].map((one) => ({ ...one, problem: oldness(one.version) }));
   const prefixes = new Set(shown.map(({ prefix }) => realPath(prefix)));
+  const newestFirst = (one: OtherPython, other: OtherPython) =>
+    atLeast(one.version, other.version) ? -1 : 1;
   return others
-    .filter(({ path, version }) => atLeast(version, OLDEST_PYTHON) && !prefixes.has(realPath(path)))
-    .sort((one, other) => (atLeast(one.version, other.version) ? -1 : 1));
+    .filter(({ path }) => {
+      const real = realPath(path);
+      return !prefixes.has(real) && prefixes.add(real);
+    })
+    .sort(newestFirst);
+}
+
+function oldness(version: string): string | null {
+  return atLeast(version, OLDEST_PYTHON)
+    ? null
+    : `Python ${version} is older than ${OLDEST_PYTHON}, the oldest that works`;
+}
+
+function virtualEnvironmentsIn(directory: string) {
+  return namesIn(directory).flatMap((name) => {
+    const prefix = join(directory, name);
+    return existsSync(join(prefix, "pyvenv.cfg")) ? environmentIn(prefix) : [];
+  });
+}
+
+function environmentIn(prefix: string) {
+  const found = environmentAt(prefix);
+  return found ? [{ kind: found.kind as string, version: found.version, path: prefix }] : [];
 }
 
 function versionsIn(directory: string, pattern: RegExp): { version: string; path: string }[] {
-  let names: string[];
-  try {
-    names = readdirSync(directory);
-  } catch {
-    return [];
-  }
   const found = new Map<string, { version: string; path: string }>();
-  for (const name of names) {
+  for (const name of namesIn(directory)) {
     const version = pattern.exec(name)?.[1];
     const path = join(directory, name);
     // uv keeps links such as cpython-3.12 beside the real directories.
     if (version) found.set(realPath(path), { version, path });
   }
   return [...found.values()];
+}
+
+function namesIn(directory: string): string[] {
+  try {
+    return readdirSync(directory).sort();
+  } catch {
+    return [];
+  }
 }
 
 function packageVersion(config: Config): string {

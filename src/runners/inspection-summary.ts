@@ -34,7 +34,12 @@ export function summarize(inspection: Inspection): Summary {
       ),
     ],
     ["executor", { version: executor.version, node: executor.node, platform: executor.platform }],
-    ["others", others.map(({ kind, version, path }) => `${kind} ${version} ${path}`)],
+    [
+      "others",
+      others
+        .filter(({ problem }) => problem === null)
+        .map(({ kind, version, path }) => `${kind} ${version} ${path}`),
+    ],
   ];
   const summary: Summary = {};
   const omitted: string[] = [];

@@ -1,4 +1,3 @@
-import { execFile } from "node:child_process";
 import {
   type Dirent,
   existsSync,
@@ -7,9 +6,9 @@ import {
   realpathSync,
   statSync,
 } from "node:fs";
-import { dirname, isAbsolute, join } from "node:path";
-import { promisify } from "node:util";
+import { basename, dirname, isAbsolute, join } from "node:path";
 import type { Framework } from "../contract/frameworks.js";
+import { runBounded } from "./bounded.js";
 
 /** Python interpreters and environments as they lie on disk: hardly one of them has to be started. */
 
@@ -119,15 +118,21 @@ print(json.dumps({"executable": sys.executable, "version": "%d.%d.%d" % sys.vers
   "path": [p for p in sys.path if "-packages" in p] or [paths["purelib"]]}))
 `;
 
-const probes = new Map<string, Promise<Interpreter | null>>();
+/** What stands where an interpreter was looked for. */
+export interface NoPython {
+  /** Why it cannot be used, as the end of a sentence. */
+  readonly problem: string;
+}
+
+const PROBE_SECONDS = 20;
+
+const probes = new Map<string, Promise<Interpreter | NoPython>>();
 
 /**
  * The interpreter at a path. One inside an environment is read from its files; any other is started
- * once (its answer is kept as long as the file stays the same).
- *
- * @returns null where it is no Python.
+ * once (its answer is kept as long as the file stays the same), and has 20 seconds to tell what it is.
  */
-export async function interpreterAt(executable: string): Promise<Interpreter | null> {
+export async function interpreterAt(executable: string): Promise<Interpreter | NoPython> {
   const known = environmentAt(dirname(dirname(executable)), executable);
   if (known) return known;
   let key: string;
@@ -135,21 +140,22 @@ export async function interpreterAt(executable: string): Promise<Interpreter | n
     const { mtimeMs, size } = statSync(executable);
     key = `${executable}\0${mtimeMs}\0${size}`;
   } catch {
-    return null;
+    return { problem: "it is not there" };
   }
   const found = probes.get(key) ?? probe(executable);
   probes.set(key, found);
+  // What went wrong may have been the machine's: it is tried again.
+  if ("problem" in (await found)) probes.delete(key);
   return found;
 }
 
-async function probe(executable: string): Promise<Interpreter | null> {
+async function probe(executable: string): Promise<Interpreter | NoPython> {
+  // Without -I, so that what a user installed for themselves is on the path, as it is for a job. Files
+  // of the working directory would hide modules of the standard library.
+  const options = { cwd: "/", seconds: PROBE_SECONDS };
+  const { stdout, stderr, problem } = await runBounded(executable, ["-c", PROBE], options);
+  if (problem !== null) return { problem: stderr.trim().split("\n").at(-1) || problem };
   try {
-    // Without -I, so that what a user installed for themselves is on the path, as it is for a job.
-    const { stdout } = await promisify(execFile)(executable, ["-c", PROBE], {
-      // Files of the working directory would hide modules of the standard library.
-      cwd: "/",
-      timeout: 20_000,
-    });
     const told = JSON.parse(stdout);
     return {
       executable: told.executable || executable,
@@ -159,14 +165,17 @@ async function probe(executable: string): Promise<Interpreter | null> {
       sitePackages: told.path,
     };
   } catch {
-    return null;
+    return { problem: "it does not answer as Python does" };
   }
 }
 
 function kindOf(prefix: string, base: string): EnvironmentKind {
   if (existsSync(join(prefix, "conda-meta"))) return "conda";
   if (prefix !== base) return readSettings(join(prefix, "pyvenv.cfg"))?.has("uv") ? "uv" : "venv";
-  return prefix.includes("/.pyenv/versions/") ? "pyenv" : "system";
+  // pyenv's root may be anywhere; beside the versions it keeps the shims.
+  const versions = dirname(prefix);
+  const isPyenv = basename(versions) === "versions" && existsSync(join(dirname(versions), "shims"));
+  return isPyenv ? "pyenv" : "system";
 }
 
 /**

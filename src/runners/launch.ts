@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { constants } from "node:os";
 import { join } from "node:path";
@@ -6,7 +7,7 @@ import type { Logger } from "../log.js";
 import { openLog } from "./logs.js";
 import { type Exit, spawnPython } from "./python.js";
 import { Resident } from "./resident.js";
-import type { OnExit } from "./zygote.js";
+import { HELLO_SECONDS, type OnExit } from "./zygote.js";
 
 /** Which Python, with which framework in it, a process is wanted from. */
 export interface Runtime {
@@ -43,6 +44,7 @@ export class SpawnLauncher implements Launcher {
   constructor(
     private readonly config: Config,
     private readonly log: Logger,
+    private readonly startSeconds = HELLO_SECONDS,
   ) {}
 
   async supervise({ executable }: Runtime, jobDir: string, onExit: OnExit, signal: AbortSignal) {
@@ -54,7 +56,14 @@ export class SpawnLauncher implements Launcher {
         detached: true,
       });
       this.log.debug({ jobDir, pid: child.pid }, "supervisor spawned");
-      exited.then((exit) => onExit(statusOf(exit)));
+      // Its first act is to make the FIFO. An interpreter that hangs never comes to that.
+      const late = setTimeout(() => {
+        if (!existsSync(join(jobDir, "control"))) child.kill("SIGKILL");
+      }, this.startSeconds * 1000).unref();
+      exited.then((exit) => {
+        clearTimeout(late);
+        onExit(statusOf(exit));
+      });
     } finally {
       await stderr.close();
     }

@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { join } from "node:path";
 import type { Config } from "../config.js";
+import { runBounded } from "./bounded.js";
 
 /** Variables that mean something to Node.js or npm alone, or that no job has any business with. */
 const OURS = new Set([
@@ -14,6 +15,10 @@ const OURS = new Set([
   "NODE_EXTRA_CA_CERTS",
   "INIT_CWD",
   "ML_EXECUTOR_TOKEN",
+  // Of another interpreter, as a rule: this one would not find its own library. Activating unsets it.
+  "PYTHONHOME",
+  // macOS: what a launcher of another virtual environment has left for its child.
+  "__PYVENV_LAUNCHER__",
 ]);
 
 /** The environment of our Python processes, and so of jobs: the user's. */
@@ -98,18 +103,10 @@ export async function runPython(
   args: readonly string[],
   timeoutSeconds: number,
 ) {
-  const { execa } = await import("execa");
-  const result = await execa(executable, [runner(config), ...args], {
+  const { stdout, stderr, problem } = await runBounded(executable, [runner(config), ...args], {
     cwd: config.cwd,
     env: pythonEnvironment(config),
-    extendEnv: false,
-    stdin: "ignore",
-    reject: false,
-    timeout: timeoutSeconds * 1000,
+    seconds: timeoutSeconds,
   });
-  return {
-    ok: !result.failed,
-    stdout: result.stdout,
-    stderr: result.stderr.slice(-4096) || (result.failed ? result.shortMessage : ""),
-  };
+  return { ok: problem === null, stdout, stderr: stderr || problem || "" };
 }

@@ -24,6 +24,9 @@ interface Waiting {
   onExit: OnExit;
 }
 
+/** How long an interpreter may take to its first word; imports come after that. */
+export const HELLO_SECONDS = 60;
+
 type Spawned = Awaited<ReturnType<typeof spawnPython>>;
 
 /**
@@ -37,6 +40,7 @@ export class Zygote {
   /** When it was last asked for something, in milliseconds of `Date.now()`. */
   lastUsed = Date.now();
   #dead = false;
+  readonly #late: NodeJS.Timeout;
   readonly #child: Spawned["child"];
   /** Supervisors that are being forked, by job directory: they are answered by name. */
   readonly #supervising = new Map<string, Waiting>();
@@ -48,8 +52,13 @@ export class Zygote {
     { child, exited }: Spawned,
     readonly label: string,
     private readonly log: Logger,
+    helloSeconds: number,
   ) {
     this.#child = child;
+    this.#late = setTimeout(() => {
+      this.log.warn({ zygote: label }, `no word from the interpreter in ${helloSeconds} s`);
+      this.kill();
+    }, helloSeconds * 1000).unref();
     this.ready = new Promise((resolve, reject) => {
       onLines(child.stdout as Readable, (line) => {
         try {
@@ -63,13 +72,20 @@ export class Zygote {
     });
     this.ready.catch((error) => log.warn({ zygote: label, err: error }, "zygote failed"));
     this.ended = exited.then((exit) => {
+      clearTimeout(this.#late);
       this.#bury(died(label, exit));
       return exit;
     });
   }
 
   /** Starts one. It imports in the background; `ready` tells when that is done. */
-  static async start(config: Config, executable: string, framework: string, log: Logger) {
+  static async start(
+    config: Config,
+    executable: string,
+    framework: string,
+    log: Logger,
+    helloSeconds = HELLO_SECONDS,
+  ) {
     const { path, file: stderr } = await openLog(config, `zygote-${framework}`);
     try {
       const spawned = await spawnPython(config, executable, ["zygote", "--framework", framework], {
@@ -78,7 +94,7 @@ export class Zygote {
         stderr: stderr.fd,
       });
       log.debug({ zygote: framework, pid: spawned.child.pid, executable, log: path }, "zygote");
-      return new Zygote(spawned, framework, log);
+      return new Zygote(spawned, framework, log, helloSeconds);
     } finally {
       await stderr.close();
     }
@@ -137,6 +153,7 @@ export class Zygote {
   #receive(message: FromZygote, ready: (message: Ready) => void): void {
     switch (message.type) {
       case "hello":
+        clearTimeout(this.#late);
         checkHello(message, `the zygote for ${this.label}`);
         break;
       case "ready":

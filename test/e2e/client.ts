@@ -1,3 +1,4 @@
+import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -20,6 +21,20 @@ export interface Options {
   cwd?: string;
   /** The state directory; a new one in the working directory where left out. */
   home?: string;
+  /**
+   * Shell commands that mount file systems for the server alone, in a namespace of its own; see
+   * `canMount`. `$HOME_OF_STATE` is the state directory.
+   */
+  mounts?: string;
+}
+
+/** Whether this user may mount file systems in a namespace of their own: a kernel's decision. */
+export function canMount(): boolean {
+  const script = 'mount -t tmpfs -o size=64k none "$0"';
+  return (
+    process.platform === "linux" &&
+    spawnSync("unshare", ["-rm", "sh", "-c", script, tmpdir()]).status === 0
+  );
 }
 
 /** The variables that a server under test gets: nothing of the developer's own Python environments. */
@@ -51,12 +66,18 @@ export class Server extends Caller {
     super(client);
   }
 
-  static async start({ args = [], env = {}, cwd, home }: Options = {}): Promise<Server> {
+  static async start({ args = [], env = {}, cwd, home, mounts }: Options = {}): Promise<Server> {
     const directory = cwd ?? mkdtempSync(join(tmpdir(), "mlx-e2e-"));
     const state = home ?? join(directory, ".state");
+    const command = [process.execPath, BINARY, "serve", ...args];
+    // Both replace themselves by what they run: the transport's pid is the server's.
+    const script = `set -e; HOME_OF_STATE='${state}'; ${mounts}; exec "$@"`;
+    const [program = "", ...rest] = mounts
+      ? ["unshare", "-rm", "sh", "-c", script, "sh", ...command]
+      : command;
     const transport = new StdioClientTransport({
-      command: process.execPath,
-      args: [BINARY, "serve", ...args],
+      command: program,
+      args: rest,
       env: serverEnvironment(state, env),
       cwd: directory,
       stderr: "pipe",
@@ -73,6 +94,11 @@ export class Server extends Caller {
 
   get pid(): number {
     return this.transport.pid!;
+  }
+
+  /** A path as the server sees it, whatever it has mounted there. */
+  inside(path: string): string {
+    return `/proc/${this.pid}/root${path}`;
   }
 
   async close(): Promise<void> {

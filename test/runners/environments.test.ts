@@ -276,6 +276,7 @@ describe("the inspection", () => {
       kind: "uv",
       version: "3.12.1",
       path: `/opt/python-${index}`,
+      problem: null,
     }));
     const summary = summarize({ ...inspection, others: many });
     expect(Buffer.byteLength(JSON.stringify(summary))).toBeLessThanOrEqual(2048);

@@ -27,7 +27,10 @@ def adopt(directory: Path) -> str:
         (somebody had asked for its end, which is published now), or ``supervising`` (it was
         queued; a detached supervisor has it now).
     """
-    if not (directory / "request.json").exists():
+    try:
+        files.read_json(directory / "request.json")["request"]["action"]
+    except (OSError, ValueError, KeyError, TypeError):
+        # No job, or none that can be told from its ruins.
         return "absent"
     lock = files.try_lock(directory / "lock")
     if lock is None:

@@ -13,9 +13,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-from ml_runner import failures, files, libraries, validation
+from ml_runner import failures, libraries, validation
 from ml_runner.job import Job
-from ml_runner.process import launch, system
+from ml_runner.process import ending, launch, system
 from ml_runner.process.decline import Decline
 
 
@@ -28,7 +28,7 @@ def main(directory: Path) -> NoReturn:
     answer = _answer(directory)
     # There is an answer now; a request to stop comes too late to change it.
     signal.signal(signal.SIGUSR1, signal.SIG_IGN)
-    files.write_json(directory / "result.json", answer)
+    ending.write_result(directory, answer)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO
 
-from ml_runner import files
+from ml_runner import activation, files
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -58,6 +58,7 @@ def _directory(text: str) -> Path:
 def _run(options: argparse.Namespace) -> int:
     from ml_runner import run
 
+    activation.activate()
     return run.main(options.request)
 
 
@@ -70,6 +71,7 @@ def _environment(_options: argparse.Namespace) -> int:
 def _describe(options: argparse.Namespace) -> int:
     from ml_runner.process import resident
 
+    activation.activate()
     out = _claim_stdout()
     request = files.read_json(Path(options.params))
     _say(resident.describe(request), out)
@@ -87,12 +89,14 @@ def _vocabulary(_options: argparse.Namespace) -> int:
 def _zygote(options: argparse.Namespace) -> int:
     from ml_runner.process import zygote
 
+    activation.activate()
     return zygote.main(*_claim_streams(), options.framework)
 
 
 def _resident(options: argparse.Namespace) -> int:
     from ml_runner.process import resident
 
+    activation.activate()
     reader, writer = _claim_streams()
     os.close(reader)
     os.close(writer)
@@ -108,6 +112,7 @@ def _supervise(options: argparse.Namespace) -> int:
 def _job(options: argparse.Namespace) -> int:
     from ml_runner.process import child, launch
 
+    activation.activate()
     launch.keep_from_children()
     child.main(options.directory)
 
@@ -115,10 +120,17 @@ def _job(options: argparse.Namespace) -> int:
 def _adopt(options: argparse.Namespace) -> int:
     from ml_runner.process import adopt
 
+    code = 0
     for directory in options.directories:
-        outcome = adopt.adopt(directory)
+        try:
+            outcome = adopt.adopt(directory)
+        except Exception as error:
+            # A damaged job must not keep the others from being seen to.
+            sys.stderr.write(f"{directory}: {type(error).__name__}: {error}\n")
+            code = 1
+            continue
         _say({"jobDir": str(directory), "outcome": outcome}, sys.stdout)
-    return 0
+    return code
 
 
 def _say(value: object, out: IO[str]) -> None:

@@ -11,7 +11,7 @@ import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ml_runner import errors, files, validation
 from ml_runner.process import ending
@@ -35,7 +35,10 @@ def cancel(directory: Path) -> bool:
 def stop_requested(directory: Path) -> str | None:
     """The reason in ``stop.json``: ``cancelled`` or ``timeout-exceeded``; None: nobody asked."""
     request = files.read_json_or_none(directory / "stop.json")
-    return None if request is None else str(request["reason"])
+    if not isinstance(request, dict):
+        return None
+    reason = cast("dict[str, object]", request).get("reason")
+    return None if reason is None else str(reason)
 
 
 def word(reason: str, record: dict[str, Any]) -> Word:

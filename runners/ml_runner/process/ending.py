@@ -18,6 +18,10 @@ from ml_runner.process.history import History
 
 Answer = dict[str, Any]
 
+_RESERVE = "reserve"
+# An answer has at most 8 KiB, and its events some more.
+_RESERVE_BYTES = 32 * 1024
+
 _NATIVE_CRASHES = (
     -signal.SIGSEGV,
     -signal.SIGBUS,
@@ -174,12 +178,40 @@ def publish(directory: Path, answer: Answer, *, durable: bool = True) -> Answer:
     """
     result = directory / "result.json"
     if files.read_json_or_none(result) != answer:
-        files.write_json(result, answer, durable=durable)
+        write_result(directory, answer, durable=durable)
     append_ended(directory, answer)
     os.replace(result, directory / "report.json")
+    with contextlib.suppress(OSError):
+        os.unlink(directory / _RESERVE)
     if durable:
         files.sync_directory(directory)
     return answer
+
+
+def reserve(directory: Path) -> None:
+    """Sets space aside, so that a job can tell of a full disk; without any, it goes on without."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(
+            directory / _RESERVE, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600
+        )
+        try:
+            # Zeros that are written take space; a file that was merely made longer takes none.
+            os.write(descriptor, bytes(_RESERVE_BYTES))
+        finally:
+            os.close(descriptor)
+
+
+def write_result(directory: Path, answer: Answer, *, durable: bool = True) -> None:
+    """Writes ``result.json``; on a full disk into the space that was set aside for it.
+
+    Raises:
+        OSError: not even that sufficed.
+    """
+    try:
+        files.write_json(directory / "result.json", answer, durable=durable)
+    except OSError:
+        (directory / _RESERVE).unlink(missing_ok=True)
+        files.write_json(directory / "result.json", answer, durable=durable)
 
 
 def append_ended(directory: Path, answer: Answer) -> None:

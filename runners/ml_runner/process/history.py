@@ -32,7 +32,8 @@ class History:
         history = cls()
         try:
             file = open(directory / "events.ndjson", "rb")
-        except FileNotFoundError:
+        except OSError:
+            # None yet, or what lies there is no file: a damaged job's.
             return history
         with file:
             for line in file:

@@ -96,6 +96,8 @@ def execute(directory: Path) -> NoReturn:
     record = files.read_json(directory / "request.json")
     executable = record["python"]["executable"]
     set_thread_variables(record["threads"])
+    # Of the interpreter that is left here; another one would not find its library with it.
+    os.environ.pop("PYTHONHOME", None)
     try:
         os.execv(executable, command(executable, "job", str(directory)))
     except OSError as error:

@@ -112,7 +112,12 @@ def _run(directory: Path, perform: Perform) -> dict[str, Any]:
         raise Decline("another process has this job")
     try:
         if adopt.conclude(directory) is None:
-            ending.publish(directory, _perform(directory, perform), durable=False)
+            answer = _perform(directory, perform)
+            try:
+                ending.publish(directory, answer, durable=False)
+            except OSError as error:
+                # The caller is told all the same; this process serves the next one.
+                return failures.to_error(error).to_answer()
         return files.read_json(directory / "report.json")
     finally:
         os.close(lock)

@@ -6,6 +6,7 @@ It needs nothing of the server that asked for the job and outlives it. See ``doc
 from __future__ import annotations
 
 import contextlib
+import errno
 import gc
 import os
 import selectors
@@ -59,7 +60,7 @@ def supervise(directory: Path, entry: launch.Entry = child.main, *, lock: int | 
         return 0
     except Exception as error:
         traceback.print_exc()
-        return _report_defect(directory, error)
+        return _report_failure(directory, error)
 
 
 class Supervisor:
@@ -133,6 +134,7 @@ class Supervisor:
     # -- running ---------------------------------------------------------------------------------
 
     def _start(self) -> None:
+        ending.reserve(self.directory)
         self.oom_kills = system.out_of_memory_kills()
         stdout = Stream(self.directory / "stdout.log")
         stderr = Stream(self.directory / "stderr.log")
@@ -299,17 +301,43 @@ class Supervisor:
         )
 
 
-def _report_defect(directory: Path, error: Exception) -> int:
+def _report_failure(directory: Path, error: Exception) -> int:
     descendants.send(descendants.descendants(), signal.SIGKILL)
+    failure = _cannot_write(error) or _defect(error)
+    with contextlib.suppress(OSError):
+        ending.publish(directory, failure.to_answer())
+    return failure.exit_code
+
+
+def _cannot_write(error: Exception) -> errors.ExecutorError | None:
+    """The state directory is no place to write to: nothing that a change of ours would mend."""
+    if not isinstance(error, OSError) or error.errno not in (
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EROFS,
+        errno.EACCES,
+        errno.EPERM,
+    ):
+        return None
+    home = files.state_home()
+    return errors.InvalidConfiguration(
+        f"The state directory '{home}' cannot be written to: {error.strerror}",
+        solution="Free space there, or name another directory as ML_EXECUTOR_HOME.",
+        metadata={
+            "key": "ML_EXECUTOR_HOME",
+            "path": str(home),
+            "freeBytes": files.free_bytes(home),
+        },
+    )
+
+
+def _defect(error: Exception) -> errors.ExecutorError:
     log = files.state_home() / "logs" / "supervisors.log"
-    failure = errors.InternalError(
+    return errors.InternalError(
         f"The job's supervisor failed: {type(error).__name__}: {error}",
         solution=f"This is a defect of ML Executor; its log is {log}. Call again.",
         metadata={"log": str(log)},
     )
-    with contextlib.suppress(OSError):
-        ending.publish(directory, failure.to_answer())
-    return failure.exit_code
 
 
 def _wake(_signal: int, _frame: object) -> None:

@@ -36,7 +36,10 @@ class Artifacts:
     def write(self, key: str | None, name: str, data: bytes | str) -> Path:
         """Writes a file whole, and lists it as an artifact where it has a key."""
         path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise files.CannotWrite(path, error) from error
         content = data.encode() if isinstance(data, str) else data
         files.write_atomic(path, content, durable=not self._job.light)
         if key is not None:
