@@ -3,6 +3,8 @@ import { availableParallelism, homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import type { MemoryLimit } from "./contract/protocol.js";
+import { parseMemoryLimit } from "./memory-limit.js";
 
 /** The only reader of environment variables and of the command line. */
 
@@ -35,6 +37,8 @@ export interface Config {
   readonly slots: number;
   /** How many threads each of them gets. */
   readonly threads: number;
+  /** How much memory each job may take; null: the runner's default. */
+  readonly memoryLimit: MemoryLimit | null;
   readonly logLevel: LogLevel;
 }
 
@@ -79,7 +83,11 @@ const COMMON = {
   version: { type: "boolean", short: "V" },
   "log-level": { type: "string" },
 } as const;
-const WORKING = { root: { type: "string", multiple: true }, slots: { type: "string" } } as const;
+const WORKING = {
+  root: { type: "string", multiple: true },
+  slots: { type: "string" },
+  "memory-limit": { type: "string" },
+} as const;
 
 const OPTIONS = {
   serve: { ...COMMON, ...WORKING, wait: { type: "string" } },
@@ -107,6 +115,7 @@ interface Values {
   "log-level"?: string;
   root?: string[];
   slots?: string;
+  "memory-limit"?: string;
   wait?: string;
   json?: boolean;
   limit?: string;
@@ -248,6 +257,7 @@ function toConfig(values: Values, environment: Readonly<NodeJS.ProcessEnv>, cwd:
     waitSeconds: number("--wait", values.wait, 0, 50) ?? 25,
     slots,
     threads: Math.max(1, Math.floor(cores / slots)),
+    memoryLimit: toMemoryLimit(values["memory-limit"]),
     logLevel: toLogLevel(values["log-level"] ?? environment.ML_EXECUTOR_LOG_LEVEL),
   };
 }
@@ -263,6 +273,15 @@ function toLogLevel(value: string | undefined): LogLevel {
   if (!value) return "info";
   if ((LOG_LEVELS as readonly string[]).includes(value)) return value as LogLevel;
   throw new UsageError(`--log-level is '${value}'; it takes ${LOG_LEVELS.join(", ")}`);
+}
+
+function toMemoryLimit(value: string | undefined): MemoryLimit | null {
+  if (value === undefined) return null;
+  try {
+    return parseMemoryLimit(value);
+  } catch (error) {
+    throw new UsageError(`--memory-limit is '${value}'; ${(error as Error).message}`);
+  }
 }
 
 function toNames(list: string | undefined): string[] | null {
