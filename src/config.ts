@@ -3,7 +3,9 @@ import { availableParallelism, homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import type { MemoryLimit } from "./contract/protocol.js";
 import { HTTP_OPTIONS, type HttpOptions, type HttpValues, toHttpOptions } from "./http-options.js";
+import { parseMemoryLimit } from "./memory-limit.js";
 import { UsageError } from "./usage-error.js";
 
 export { UsageError } from "./usage-error.js";
@@ -39,6 +41,8 @@ export interface Config {
   readonly slots: number;
   /** How many threads each of them gets. */
   readonly threads: number;
+  /** How much memory each job may take; null: the runner's default. */
+  readonly memoryLimit: MemoryLimit | null;
   readonly logLevel: LogLevel;
 }
 
@@ -78,7 +82,11 @@ const COMMON = {
   version: { type: "boolean", short: "V" },
   "log-level": { type: "string" },
 } as const;
-const WORKING = { root: { type: "string", multiple: true }, slots: { type: "string" } } as const;
+const WORKING = {
+  root: { type: "string", multiple: true },
+  slots: { type: "string" },
+  "memory-limit": { type: "string" },
+} as const;
 
 const OPTIONS = {
   serve: { ...COMMON, ...WORKING, ...HTTP_OPTIONS, wait: { type: "string" } },
@@ -106,6 +114,7 @@ interface Values extends HttpValues {
   "log-level"?: string;
   root?: string[];
   slots?: string;
+  "memory-limit"?: string;
   wait?: string;
   json?: boolean;
   limit?: string;
@@ -255,6 +264,7 @@ function toConfig(values: Values, environment: Readonly<NodeJS.ProcessEnv>, cwd:
     waitSeconds: number("--wait", values.wait, 0, 50) ?? 25,
     slots,
     threads: Math.max(1, Math.floor(cores / slots)),
+    memoryLimit: toMemoryLimit(values["memory-limit"]),
     logLevel: toLogLevel(values["log-level"] ?? environment.ML_EXECUTOR_LOG_LEVEL),
   };
 }
@@ -270,6 +280,15 @@ function toLogLevel(value: string | undefined): LogLevel {
   if (!value) return "info";
   if ((LOG_LEVELS as readonly string[]).includes(value)) return value as LogLevel;
   throw new UsageError(`--log-level is '${value}'; it takes ${LOG_LEVELS.join(", ")}`);
+}
+
+function toMemoryLimit(value: string | undefined): MemoryLimit | null {
+  if (value === undefined) return null;
+  try {
+    return parseMemoryLimit(value);
+  } catch (error) {
+    throw new UsageError(`--memory-limit is '${value}'; ${(error as Error).message}`);
+  }
 }
 
 function toNames(list: string | undefined): string[] | null {

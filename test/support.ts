@@ -54,6 +54,7 @@ export function jobRequest(id: string, changes: Partial<JobRequest> = {}): JobRe
     exclusive: false,
     slots: 1,
     threads: 1,
+    memoryLimit: null,
     principal: null,
     requestId: null,
     ...changes,

@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-import ctypes
 import platform
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-NVML_NAMES = ("libnvidia-ml.so.1", "/usr/lib/wsl/lib/libnvidia-ml.so.1")
+from ml_runner import nvml
+
 KFD_NODES = Path("/sys/class/kfd/kfd/topology/nodes")
-
-
-class _NvmlMemory(ctypes.Structure):
-    _fields_ = [
-        ("total", ctypes.c_ulonglong),
-        ("free", ctypes.c_ulonglong),
-        ("used", ctypes.c_ulonglong),
-    ]
+DRM = Path("/sys/class/drm")
 
 
 def find() -> list[dict[str, Any]]:
@@ -26,45 +19,51 @@ def find() -> list[dict[str, Any]]:
 
     Returns:
         For each ``{"kind": "cuda" | "rocm" | "mps", "index", "name", "memoryTotalBytes",
-        "memoryFreeBytes", "driver"}``; what the driver does not tell is left out.
+        "memoryFreeBytes", "driver", "uuid"}``; what the driver does not tell is left out.
     """
     return [*nvidia(), *amd(), *apple()]
 
 
 def nvidia() -> list[dict[str, Any]]:
     """NVIDIA's GPUs, through NVML."""
-    nvml = _load_nvml()
-    if nvml is None:
-        return []
-    try:
-        driver = _nvml_text(nvml, "nvmlSystemGetDriverVersion")
-        count = ctypes.c_uint()
-        if nvml.nvmlDeviceGetCount_v2(ctypes.byref(count)) != 0:
+    with nvml.open_nvml() as library:
+        if library is None:
             return []
-        return [_nvidia_gpu(nvml, index, driver) for index in range(count.value)]
-    finally:
-        nvml.nvmlShutdown()
+        driver = library.driver
+        return [_nvidia_gpu(device, i, driver) for i, device in enumerate(library.devices())]
 
 
 def amd() -> list[dict[str, Any]]:
     """AMD's GPUs with a ROCm driver, through the kernel's topology."""
-    gpus: list[dict[str, Any]] = []
-    for node in sorted(KFD_NODES.glob("*")):
-        properties = _properties(node / "properties")
-        # A node without SIMD units is a CPU.
-        if not int(properties.get("simd_count", "0")):
-            continue
-        name = _read(node / "name") or "AMD GPU"
-        gpu: dict[str, Any] = {"kind": "rocm", "index": len(gpus), "name": name}
-        sizes = (_properties(bank / "properties") for bank in (node / "mem_banks").glob("*"))
-        total = sum(int(size.get("size_in_bytes", "0")) for size in sizes)
-        if total:
-            gpu["memoryTotalBytes"] = total
-        driver = _read(Path("/sys/module/amdgpu/version"))
-        if driver:
-            gpu["driver"] = driver
-        gpus.append(gpu)
-    return gpus
+    return [_amd_gpu(node, index) for index, node in enumerate(_amd_nodes())]
+
+
+class AmdDevice:
+    """One GPU of AMD, as the kernel shows it: the figures that ROCm SMI shows too.
+
+    Args:
+        index: its place among the machine's GPUs.
+    """
+
+    def __init__(self, index: int) -> None:
+        node = dict(enumerate(_amd_nodes())).get(index)
+        minor = "" if node is None else _properties(node / "properties").get("drm_render_minor", "")
+        self._folder = DRM / f"renderD{minor}" / "device"
+        self.name = "" if node is None else _read(node / "name")
+
+    def memory(self) -> tuple[int, int] | None:
+        """Its memory in bytes: all of it, and what is in use."""
+        total, used = (_read(self._folder / f"mem_info_vram_{what}") for what in ("total", "used"))
+        return (int(total), int(used)) if total.isdigit() and used.isdigit() else None
+
+    def utilization(self) -> int | None:
+        """Percent of the time in which it computed."""
+        percent = _read(self._folder / "gpu_busy_percent")
+        return int(percent) if percent.isdigit() else None
+
+    def memory_by_process(self) -> dict[int, int]:
+        """Not told by the kernel in a way that a container could read."""
+        return {}
 
 
 def apple() -> list[dict[str, Any]]:
@@ -78,34 +77,37 @@ def apple() -> list[dict[str, Any]]:
     return [gpu]
 
 
-def _load_nvml() -> ctypes.CDLL | None:
-    for name in NVML_NAMES:
-        try:
-            nvml = ctypes.CDLL(name)
-            return nvml if nvml.nvmlInit_v2() == 0 else None
-        except (OSError, AttributeError):
-            continue
-    return None
+def _amd_nodes() -> list[Path]:
+    nodes = sorted(KFD_NODES.glob("[0-9]*"), key=lambda node: int(node.name))
+    # A node without SIMD units is a CPU.
+    return [n for n in nodes if int(_properties(n / "properties").get("simd_count", "0"))]
 
 
-def _nvidia_gpu(nvml: ctypes.CDLL, index: int, driver: str) -> dict[str, Any]:
-    gpu: dict[str, Any] = {"kind": "cuda", "index": index, "name": "NVIDIA GPU"}
-    device = ctypes.c_void_p()
-    if nvml.nvmlDeviceGetHandleByIndex_v2(index, ctypes.byref(device)) == 0:
-        gpu["name"] = _nvml_text(nvml, "nvmlDeviceGetName", device) or "NVIDIA GPU"
-        memory = _NvmlMemory()
-        if nvml.nvmlDeviceGetMemoryInfo(device, ctypes.byref(memory)) == 0:
-            gpu["memoryTotalBytes"] = memory.total
-            gpu["memoryFreeBytes"] = memory.free
+def _amd_gpu(node: Path, index: int) -> dict[str, Any]:
+    gpu: dict[str, Any] = {"kind": "rocm", "index": index, "name": _read(node / "name")}
+    gpu["name"] = gpu["name"] or "AMD GPU"
+    sizes = (_properties(bank / "properties") for bank in (node / "mem_banks").glob("*"))
+    total = sum(int(size.get("size_in_bytes", "0")) for size in sizes)
+    if total:
+        gpu["memoryTotalBytes"] = total
+    driver = _read(Path("/sys/module/amdgpu/version"))
     if driver:
         gpu["driver"] = driver
     return gpu
 
 
-def _nvml_text(nvml: ctypes.CDLL, function: str, *arguments: Any) -> str:
-    buffer = ctypes.create_string_buffer(96)
-    failed = getattr(nvml, function)(*arguments, buffer, ctypes.c_uint(len(buffer)))
-    return "" if failed else buffer.value.decode(errors="replace")
+def _nvidia_gpu(device: nvml.Device, index: int, driver: str) -> dict[str, Any]:
+    gpu: dict[str, Any] = {"kind": "cuda", "index": index, "name": device.name or "NVIDIA GPU"}
+    if device.uuid:
+        gpu["uuid"] = device.uuid
+    memory = device.memory()
+    if memory is not None:
+        total, used = memory
+        gpu["memoryTotalBytes"] = total
+        gpu["memoryFreeBytes"] = max(0, total - used)
+    if driver:
+        gpu["driver"] = driver
+    return gpu
 
 
 def _properties(path: Path) -> dict[str, str]:

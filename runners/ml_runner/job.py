@@ -31,6 +31,9 @@ FEW_UNITS = 50
 ETA_AFTER_SECONDS = 2.0
 ETA_AFTER_SHARE = 0.1
 
+# The file in its directory by which a job shows that it has taken note of a request to stop.
+STOPPING = "stopping"
+
 
 class Job:
     """The job in whose process this code runs.
@@ -231,6 +234,9 @@ class Job:
 
     def _on_cancel(self, _signal: int, _frame: object) -> None:
         self._cancel_requested = True
+        # So that the supervisor gives it the time to write a large checkpoint.
+        with contextlib.suppress(OSError):
+            os.close(os.open(self.directory / STOPPING, os.O_WRONLY | os.O_CREAT, 0o600))
         if not self._cooperative:
             raise self._cancelled()
 

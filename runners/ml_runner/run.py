@@ -13,31 +13,36 @@ import time
 from pathlib import Path
 from typing import Any, cast
 
-from ml_runner import errors, failures, files, interpreters, manifest, validation
-from ml_runner.process import adopt, child, control, ending, launch, system
+from ml_runner import errors, failures, files, gpu_choice, interpreters, manifest, validation
+from ml_runner.process import adopt, allotment, child, control, ending, launch, system
+from ml_runner.process.turn import Turns
 
 _POLL_SECONDS = 0.05
 _ID_ALPHABET = string.ascii_letters + string.digits + "_-"
 _ID_LENGTH = 21
 
 
-def main(source: str) -> int:
+def main(source: str, memory_limit: dict[str, Any] | None = None) -> int:
     """Runs the request in the file ``source`` (``-``: standard input).
 
     Progress goes to stderr, a line a step; the answer to stdout, as JSON. Ctrl-C cancels.
+
+    Args:
+        source: the file's name.
+        memory_limit: as ``JobRequest`` has it.
 
     Returns:
         The answer's exit code.
     """
     try:
-        answer = _run(_read(source))
+        answer = _run(_read(source), memory_limit)
     except Exception as error:
         answer = failures.to_error(error).to_answer()
     sys.stdout.write(json.dumps(answer, ensure_ascii=False, indent=2) + "\n")
     return ending.exit_code_of(answer)
 
 
-def make_job(request: dict[str, Any]) -> Path:
+def make_job(request: dict[str, Any], memory_limit: dict[str, Any] | None = None) -> Path:
     """Makes the directory of a job for a validated request and returns it.
 
     Raises:
@@ -45,7 +50,8 @@ def make_job(request: dict[str, Any]) -> Path:
     """
     base_dir = Path.cwd()
     cores = system.cores()
-    slots = max(1, min(4, cores // 4))
+    cpu_slots = max(1, min(4, cores // 4))
+    gpus = len(gpu_choice.visible()) if _may_use_gpu(request) else 0
     sent = request.get("pythonEnv")
     if sent is None:
         python = interpreters.describe(sys.executable, "the interpreter that runs this command")
@@ -65,10 +71,11 @@ def make_job(request: dict[str, Any]) -> Path:
         "baseDir": str(base_dir),
         "roots": None,
         "python": python,
-        "lane": "cpu",
+        "lane": allotment.GPU_LANE if gpus else "cpu",
         "exclusive": request["action"] == "benchmark",
-        "slots": slots,
-        "threads": max(1, cores // slots),
+        "slots": gpus or cpu_slots,
+        "threads": max(1, cores // cpu_slots),
+        "memoryLimit": memory_limit,
         "principal": None,
         "requestId": None,
     }
@@ -101,8 +108,23 @@ def _read(source: str) -> dict[str, Any]:
     return cast("dict[str, Any]", request)
 
 
-def _run(request: dict[str, Any]) -> dict[str, Any]:
-    directory = make_job(request)
+def _may_use_gpu(request: dict[str, Any]) -> bool:
+    """Whether the request's framework computes on a GPU, as far as the request tells which it is.
+
+    It then queues for one. The server also looks beside the model.
+    """
+    if request.get("gpuEnabled") is False:
+        return False
+    named, algorithm = request.get("framework", "auto"), str(request["config"].get("algorithm", ""))
+    for row in manifest.load()["frameworks"]:
+        by_prefix = algorithm.startswith(tuple(row["algorithmPrefixes"]))
+        if named in (row["name"], *row["aliases"]) or (named == "auto" and by_prefix):
+            return row["gpu"]
+    return False
+
+
+def _run(request: dict[str, Any], memory_limit: dict[str, Any] | None) -> dict[str, Any]:
+    directory = make_job(request, memory_limit)
     python = files.read_json(directory / "request.json")["python"]["executable"]
     # A fork needs no second interpreter, where this is the right one and may go on after it.
     forks = system.fork_is_safe() and python == sys.executable
@@ -119,7 +141,7 @@ def _run(request: dict[str, Any]) -> dict[str, Any]:
         follower.show_new()
         if gone:
             # It was killed: nobody else will tell how the job ended.
-            adopt.adopt(directory)
+            adopt.adopt(directory, Turns())
         time.sleep(_POLL_SECONDS)
         gone = gone or os.waitpid(supervisor, os.WNOHANG)[0] == supervisor
     follower.show_new()

@@ -8,6 +8,9 @@ const ROOT = `  --root DIR          take relative paths from DIR and refuse path
 
 const SLOTS = `  --slots N           jobs that run on the CPU at once (default: cores / 4, between 1 and 4)`;
 
+const MEMORY = `  --memory-limit SIZE what a job may take, such as 4GB, or a share of what is left when it starts
+                      (default 90%)`;
+
 const GENERAL = `ml-executor: machine-learning work for agents, as durable jobs with structured reports
 
 usage: ml-executor [COMMAND] [OPTIONS]
@@ -36,6 +39,7 @@ Serves MCP over stdin and stdout until stdin ends; jobs go on after that.
 ${ROOT}
   --wait SECONDS      how long a call waits for its job (0 to 50, default 25)
 ${SLOTS}
+${MEMORY}
 ${COMMON}`,
   run: `usage: ml-executor run REQUEST.json|- [OPTIONS]
 
@@ -45,6 +49,7 @@ the job; a second one leaves it to end by itself.
 
 ${ROOT}
 ${SLOTS}
+${MEMORY}
 ${COMMON}`,
   jobs: `usage: ml-executor jobs [list] [-n N]
        ml-executor jobs show|follow|cancel ID

@@ -17,6 +17,13 @@ export const PythonChoiceSchema = z.object({
   warnings: z.array(z.string()),
 });
 
+/** Bytes, or the share (above 0, at most 1) of what is left when the job starts to run. */
+export const MemoryLimitSchema = z.union([
+  z.object({ bytes: z.int().min(1) }),
+  z.object({ share: z.number().gt(0).lte(1) }),
+]);
+export type MemoryLimit = z.infer<typeof MemoryLimitSchema>;
+
 export const JobRequestSchema = z.object({
   protocol: z.literal(PROTOCOL_VERSION),
   id: z.string(),
@@ -38,6 +45,8 @@ export const JobRequestSchema = z.object({
   exclusive: z.boolean(),
   slots: z.int().min(1),
   threads: z.int().min(1),
+  /** What all processes of the job may take together; null: the runner's default share. */
+  memoryLimit: MemoryLimitSchema.nullable().default(null),
   principal: z.string().nullable(),
   requestId: z.string().nullable(),
 });

@@ -12,7 +12,7 @@ const NEVER_LIGHT = ["modelScript", "modelClass", "modelArgs", "allowPickle"];
 
 /** Where a job queues. */
 export interface Lane {
-  /** `light`, `cpu` or `gpu-<n>`. */
+  /** `light`, `cpu` or `gpu`. */
   readonly name: string;
   readonly slots: number;
   readonly exclusive: boolean;
@@ -31,26 +31,21 @@ export function cpuLane(config: Config, action: string): Lane {
 
 /**
  * Chooses the lane of a job: light calls on small inputs have their own, those that may compute on a
- * GPU queue for one, the others for the CPU.
- *
- * @param gpuJobs how many jobs go on on each GPU, as far as is known
+ * GPU queue for the next that is free, the others for the CPU.
  */
 export async function laneOf(
   config: Config,
   call: Call,
   framework: string | null,
   baseDir: string,
-  gpuJobs: (lane: string) => number,
 ): Promise<Lane> {
   const wantsGpu = call.gpuEnabled !== false && framework !== null && frameworkRow(framework)?.gpu;
   if (call.gpuEnabled !== true && (await isLight(call, baseDir))) {
     return { name: "light", slots: LIGHT_SLOTS, exclusive: false };
   }
   const gpus = wantsGpu ? gpuCount(config) : 0;
-  const lanes = Array.from({ length: gpus }, (_, index) => `gpu-${index}`);
-  const [freest] = lanes.sort((a, b) => gpuJobs(a) - gpuJobs(b));
-  if (freest === undefined) return cpuLane(config, call.action);
-  return { name: freest, slots: 1, exclusive: isExclusive(call.action) };
+  if (gpus === 0) return cpuLane(config, call.action);
+  return { name: "gpu", slots: gpus, exclusive: isExclusive(call.action) };
 }
 
 async function isLight({ action, config }: Call, baseDir: string): Promise<boolean> {

@@ -48,8 +48,6 @@ export class JobService {
   readonly #launches: Launches;
   readonly #board: Board;
   readonly #vocabularies: Vocabularies;
-  /** Lanes of jobs on GPUs that were started here. */
-  readonly #gpuJobs = new Map<string, string>();
   #lastFramework: string | null = null;
   #hourly: NodeJS.Timeout | undefined;
 
@@ -83,7 +81,7 @@ export class JobService {
       framework: hint,
       cwd: baseDir,
     });
-    const lane = await laneOf(this.config, args, hint, baseDir, (name) => this.#gpuJobsIn(name));
+    const lane = await laneOf(this.config, args, hint, baseDir);
     const build = (id: string): JobRequest => ({
       protocol: PROTOCOL_VERSION,
       id,
@@ -101,6 +99,7 @@ export class JobService {
       exclusive: lane.exclusive,
       slots: lane.slots,
       threads: this.config.threads,
+      memoryLimit: this.config.memoryLimit,
       principal: place.principal,
       requestId: requestId ?? null,
     });
@@ -108,7 +107,6 @@ export class JobService {
     if (!made) return this.#same(job, request, place);
     const framework = hint ?? (await this.#usualFramework());
     this.#lastFramework = framework;
-    if (lane.name.startsWith("gpu-")) this.#gpuJobs.set(job.id, lane.name);
     this.#launches.start(job, { executable: python.executable, framework });
     return this.#handle(job);
   }
@@ -287,17 +285,6 @@ export class JobService {
       if (hint) return hint;
     }
     return FRAMEWORKS[0]?.name ?? "auto";
-  }
-
-  #gpuJobsIn(lane: string): number {
-    let count = 0;
-    for (const [id, name] of this.#gpuJobs) {
-      if (name !== lane) continue;
-      count += 1;
-      // Forgotten one call late: the count only spreads jobs, and GPUs have queues of their own.
-      void this.#store.ended(id).then((ended) => ended && this.#gpuJobs.delete(id));
-    }
-    return count;
   }
 
   async #describeAfresh(executable: string, request: unknown): Promise<Record<string, unknown>> {

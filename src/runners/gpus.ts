@@ -9,11 +9,21 @@ const COMPUTE_NODES = "/sys/class/kfd/kfd/topology/nodes";
  */
 export function gpuCount(config: Pick<Config, "environment" | "platform">): number {
   if (config.platform === "darwin") return process.arch === "arm64" ? 1 : 0;
-  const visible = config.environment.CUDA_VISIBLE_DEVICES ?? config.environment.HIP_VISIBLE_DEVICES;
-  const count = nvidiaCount() || amdCount();
-  if (visible === undefined) return count;
-  const chosen = visible.split(",").filter((one) => one.trim() !== "" && one.trim() !== "-1");
-  return Math.min(count, chosen.length);
+  const { CUDA_VISIBLE_DEVICES, HIP_VISIBLE_DEVICES, ROCR_VISIBLE_DEVICES } = config.environment;
+  const nvidia = nvidiaCount();
+  if (nvidia > 0) return entries(CUDA_VISIBLE_DEVICES) ?? nvidia;
+  const amd = amdCount();
+  if (amd === 0) return 0;
+  const seen = entries(ROCR_VISIBLE_DEVICES) ?? amd;
+  return Math.min(seen, entries(HIP_VISIBLE_DEVICES ?? CUDA_VISIBLE_DEVICES) ?? seen);
+}
+
+/** How many GPUs such a variable lists; the drivers stop at the first entry that is none. */
+function entries(list: string | undefined): number | null {
+  if (list === undefined) return null;
+  const all = list.split(",").map((entry) => entry.trim());
+  const end = all.findIndex((entry) => entry === "" || entry === "-1" || entry === "NoDevFiles");
+  return end === -1 ? all.length : end;
 }
 
 function nvidiaCount(): number {

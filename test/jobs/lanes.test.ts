@@ -6,8 +6,6 @@ import { frameworkHint, ofAlgorithm } from "../../src/jobs/hint.js";
 import { laneOf } from "../../src/jobs/lanes.js";
 import { makeFifo, temporaryDirectory, testConfig } from "../support.js";
 
-const none = () => 0;
-
 describe("the lane of a call", () => {
   test("is light for small inputs", async () => {
     const directory = temporaryDirectory();
@@ -16,7 +14,7 @@ describe("the lane of a call", () => {
     writeFileSync(join(directory, "large.csv"), Buffer.alloc(1024 * 1024 + 1, "1"));
     makeFifo(join(directory, "endless.csv"));
     const lane = async (action: string, keys: Record<string, unknown>) =>
-      (await laneOf(config, { action, config: keys }, null, directory, none)).name;
+      (await laneOf(config, { action, config: keys }, null, directory)).name;
     expect(await lane("predict", { inputData: "small.csv" })).toBe("light");
     expect(await lane("evaluate", { dataPath: join(directory, "small.csv") })).toBe("light");
     expect(await lane("predict", { inputData: "absent.csv" })).toBe("light");
@@ -30,7 +28,7 @@ describe("the lane of a call", () => {
     const directory = temporaryDirectory();
     const config = testConfig(directory, {}, ["--slots", "3"]);
     const call = { action: "train", config: {} };
-    expect(await laneOf(config, call, null, directory, none)).toEqual({
+    expect(await laneOf(config, call, null, directory)).toEqual({
       name: "cpu",
       slots: 3,
       exclusive: false,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml_runner import errors, frameworks, gpus, report, seeds, validation
+from ml_runner import errors, frameworks, gpu_choice, report, seeds, validation
 from ml_runner.frameworks.base import CLASSIFICATION, Learner, Model
 from ml_runner.training import advice, requested, run_directory, saving, tables
 from ml_runner.training.checkpoints import Checkpoints
@@ -85,7 +85,7 @@ def run(job: Job) -> dict[str, Any]:
         "packages": learner.versions(),
     }
     if learner.gpu_used:
-        body["gpuModel"] = next((gpu["name"] for gpu in gpus.nvidia()), "unknown")
+        body["gpuModel"] = next(iter(gpu_choice.names()), "unknown")
     return body
 
 

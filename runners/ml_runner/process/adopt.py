@@ -13,13 +13,15 @@ from typing import Any
 from ml_runner import errors, files
 from ml_runner.process import control, ending, launch, leftovers
 from ml_runner.process.history import History
+from ml_runner.process.turn import Turns
 
 
-def adopt(directory: Path) -> str:
+def adopt(directory: Path, turns: Turns) -> str:
     """Sees to one job that may have lost its supervisor.
 
     Args:
         directory: the job's directory, absolute.
+        turns: keeps those that are still to run in the order of these calls.
 
     Returns:
         ``absent`` (no job there), ``held`` (somebody owns it), ``reported`` (its report was there),
@@ -38,7 +40,10 @@ def adopt(directory: Path) -> str:
     try:
         outcome = conclude(directory)
         if outcome is None:
-            start_supervisor(directory, launch.execute, lock=lock)
+            turns.wait()
+            turn = turns.give()
+            start_supervisor(directory, launch.execute, lock=lock, turn=turn)
+            os.close(turn)
             outcome = "supervising"
         return outcome
     finally:
@@ -73,7 +78,13 @@ def conclude(directory: Path) -> str | None:
     return "crashed"
 
 
-def start_supervisor(directory: Path, entry: launch.Entry, *, lock: int | None = None) -> int:
+def start_supervisor(
+    directory: Path,
+    entry: launch.Entry,
+    *,
+    lock: int | None = None,
+    turn: int | None = None,
+) -> int:
     """Forks a detached supervisor; for processes that have one thread and no framework.
 
     Returns:
@@ -88,7 +99,7 @@ def start_supervisor(directory: Path, entry: launch.Entry, *, lock: int | None =
         return pid
     code = errors.InternalError.default_exit_code()
     try:
-        code = supervisor.supervise(directory, entry, lock=lock)
+        code = supervisor.supervise(directory, entry, lock=lock, turn=turn)
     finally:
         os._exit(code)
 

@@ -31,6 +31,12 @@ def _parser() -> argparse.ArgumentParser:
 
     run = add("run", _run, "run one request, print its report")
     run.add_argument("request", metavar="REQUEST.json", help="a file, or - for standard input")
+    run.add_argument(
+        "--memory-limit",
+        metavar="SIZE",
+        type=_memory_limit,
+        help="bytes (4GB, 512MB) or a share of what is left (80%%) that the job may take in all",
+    )
     environment = add("environment", _environment, "print what this interpreter has")
     environment.set_defaults(command=_environment)
     describe = add("describe", _describe, "print what a path holds")
@@ -44,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     resident.add_argument("--threads", required=True, type=int, metavar="N")
     supervise = add("supervise", _supervise, "become the supervisor of a job")
     supervise.add_argument("directory", metavar="JOBDIR", type=_directory)
+    supervise.add_argument("--turn", metavar="FD", type=int, help="closed when the job is in order")
     job = add("job", _job, "do a job (started by its supervisor)")
     job.add_argument("directory", metavar="JOBDIR", type=_directory)
     adopt = add("adopt", _adopt, "see to jobs that lost their supervisor")
@@ -55,11 +62,20 @@ def _directory(text: str) -> Path:
     return Path(text).absolute()
 
 
+def _memory_limit(text: str) -> dict[str, float]:
+    from ml_runner.process import memory_limit
+
+    try:
+        return memory_limit.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 def _run(options: argparse.Namespace) -> int:
     from ml_runner import run
 
     activation.activate()
-    return run.main(options.request)
+    return run.main(options.request, options.memory_limit)
 
 
 def _environment(_options: argparse.Namespace) -> int:
@@ -106,7 +122,9 @@ def _resident(options: argparse.Namespace) -> int:
 def _supervise(options: argparse.Namespace) -> int:
     from ml_runner.process import launch, supervisor
 
-    os._exit(supervisor.supervise(options.directory, launch.execute))
+    # Whoever started us may read our stdout, whose end tells the same as that of --turn.
+    turn = os.dup(1) if options.turn is None else options.turn
+    os._exit(supervisor.supervise(options.directory, launch.execute, turn=turn))
 
 
 def _job(options: argparse.Namespace) -> int:
@@ -119,11 +137,13 @@ def _job(options: argparse.Namespace) -> int:
 
 def _adopt(options: argparse.Namespace) -> int:
     from ml_runner.process import adopt
+    from ml_runner.process.turn import Turns
 
     code = 0
+    turns = Turns()
     for directory in options.directories:
         try:
-            outcome = adopt.adopt(directory)
+            outcome = adopt.adopt(directory, turns)
         except Exception as error:
             # A damaged job must not keep the others from being seen to.
             sys.stderr.write(f"{directory}: {type(error).__name__}: {error}\n")

@@ -10,23 +10,42 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from ml_runner.process import system
 
 
 def descendants(root: int | None = None) -> list[int]:
     """Pids of all living descendants of ``root`` (default: of this process), parents first."""
+    top = os.getpid() if root is None else root
+    # A list of each process's children spares a look at every process of the machine; it is not
+    # there in every kernel.
+    if system.LINUX and os.path.exists(f"/proc/{top}/task/{top}/children"):
+        return _walk(top, _children_from_proc)
     children: dict[int, list[int]] = {}
     for pid, parent in _parents().items():
         children.setdefault(parent, []).append(pid)
+    return _walk(top, lambda pid: children.get(pid, []))
+
+
+def _walk(top: int, children_of: Callable[[int], list[int]]) -> list[int]:
     found: list[int] = []
-    waiting = [os.getpid() if root is None else root]
+    waiting = [top]
     while waiting:
-        for pid in children.get(waiting.pop(0), ()):
+        for pid in children_of(waiting.pop(0)):
             found.append(pid)
             waiting.append(pid)
     return found
+
+
+def _children_from_proc(pid: int) -> list[int]:
+    children: list[int] = []
+    with contextlib.suppress(OSError):
+        # Each thread has those that it forked.
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/task/{thread}/children") as file:
+                children += map(int, file.read().split())
+    return children
 
 
 def send(pids: Iterable[int], number: signal.Signals) -> None:
@@ -36,21 +55,23 @@ def send(pids: Iterable[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
-def reap() -> tuple[dict[int, int], bool]:
+def reap() -> tuple[dict[int, tuple[int, int]], bool]:
     """Reaps all children that have ended, without waiting.
 
     Returns:
-        Their wait statuses by pid, and whether any child is left.
+        By pid, their wait statuses and the most bytes that they held in memory at once; and whether
+        any child is left.
     """
-    ended: dict[int, int] = {}
+    ended: dict[int, tuple[int, int]] = {}
     while True:
         try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
+            pid, status, usage = os.wait4(-1, os.WNOHANG)
         except ChildProcessError:
             return ended, False
         if pid == 0:
             return ended, True
-        ended[pid] = status
+        # macOS tells bytes, everybody else kibibytes.
+        ended[pid] = (status, usage.ru_maxrss * (1024 if system.LINUX else 1))
 
 
 def _parents() -> dict[int, int]:

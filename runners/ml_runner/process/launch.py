@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -57,6 +57,7 @@ def fork(
     stdout: int,
     stderr: int,
     slots: Sequence[int],
+    variables: Mapping[str, str],
 ) -> tuple[int, int]:
     """Forks the job's process, which waits until a byte is written to the returned descriptor.
 
@@ -69,6 +70,7 @@ def fork(
         stdout: descriptor that becomes the job's stdout.
         stderr: likewise.
         slots: descriptors that the job inherits.
+        variables: of its environment, beside those of this process.
 
     Returns:
         The job's pid and the descriptor that lets it go.
@@ -81,6 +83,7 @@ def fork(
         return pid, gate_writer
     try:
         _become_job(supervisor, gate_reader, stdout, stderr, slots)
+        os.environ.update(variables)
         _enter(directory, record)
         entry(directory)
         _flush()

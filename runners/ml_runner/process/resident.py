@@ -14,9 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ml_runner import failures, files
+from ml_runner import errors, failures, files, gpu_choice
 from ml_runner.job import EventLog, Job
-from ml_runner.process import adopt, child, ending, launch, lines, models, system
+from ml_runner.process import adopt, child, ending, launch, lines, memory_limit, models, system
 from ml_runner.process.decline import Decline
 
 Perform = Callable[[Job], dict[str, Any]]
@@ -55,6 +55,8 @@ def serve(path: str, threads: int, perform: Perform = child.perform) -> int:
     """
     from ml_runner.process import zygote
 
+    # It holds no GPU's slot; see allotment.py.
+    os.environ.update(gpu_choice.variables([]))
     child.make_fresh(threads)
     # Ctrl-C in the server's terminal goes to everybody in its group; the server decides.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -135,7 +137,13 @@ def _perform(directory: Path, perform: Perform) -> dict[str, Any]:
     events.close()
     job = Job(directory, light=True)
     try:
-        return perform(job)
+        with memory_limit.bounded(record):
+            answer = perform(job)
+        if answer.get("error", {}).get("type") == errors.OutOfMemory.type:
+            # Of all that is kept here, or of this call alone: a process of its own will tell.
+            models.enable()
+            raise Decline(answer["error"]["message"])
+        return answer
     except Decline as decline:
         # Whoever reads the events must take the job for one that has not started.
         job.event("declined", why=decline.why)

@@ -1,47 +1,58 @@
 """Slots: how many jobs run at once, and in which order, without anybody who keeps a queue.
 
 A slot is a file ``slots/<lane>-<n>`` that the supervisor of a running job holds flocked and its job
-inherits; death releases it. Whoever waits blocks in the flock of ``slots/queue-<lane>``, which the
-kernel hands on in order; its holder takes the next slot that comes free.
+inherits; death releases it. On the lane ``gpu`` each GPU has a slot, and whoever gets it has that
+GPU. Whoever waits blocks in the flock of ``slots/queue-<lane>``, which the kernel hands on in
+order; its holder takes the next slot that comes free.
 """
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import re
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from ml_runner import files
+from ml_runner.process import system
 
 # Only one process a lane polls: the one at the head of the queue.
 _POLL_SECONDS = 0.02
+# How long it may take until the thread is seen to stand in the queue, and how often to look.
+_PLACE_SECONDS = 0.2
+_LOOK_SECONDS = 0.0005
 
 
 class SlotQueue:
     """Waits for the slot, or for all the slots, of one job.
 
+    Attributes:
+        held: descriptors of the slots that it has.
+        names_held: their names.
+
     Args:
-        lane: ``cpu``, ``gpu-<n>`` or ``light``.
-        count: slots that the lane has.
+        lane: ``cpu``, ``gpu`` or ``light``.
+        names: the slots that the lane has; whichever is free first is taken.
         exclusive: take every slot of the lane.
     """
 
-    def __init__(self, lane: str, count: int, *, exclusive: bool = False) -> None:
-        if re.fullmatch(r"[a-z0-9-]+", lane) is None:
-            raise ValueError(f"not a lane: {lane!r}")
+    def __init__(self, lane: str, names: Sequence[str], *, exclusive: bool = False) -> None:
+        for name in (lane, *names):
+            if re.fullmatch(r"[A-Za-z0-9_-]+", name) is None:
+                raise ValueError(f"not a lane or a slot: {name!r}")
         self._directory = files.state_home() / "slots"
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lane = lane
-        self._count = count
+        self._names = list(names)
         self._exclusive = exclusive
         self._thread: threading.Thread | None = None
         self._error: OSError | None = None
-        self._numbers_held: set[int] = set()
+        self._has_turn = False
         self.held: list[int] = []
+        self.names_held: list[str] = []
 
     def try_now(self) -> bool:
         """Takes the slot if it is free and nobody waits; no thread is started."""
@@ -57,9 +68,19 @@ class SlotQueue:
             os.close(queue)
 
     def wait_in_thread(self, notify: int) -> None:
-        """Waits in a thread, which writes a byte to descriptor ``notify`` when it has the slot."""
-        self._thread = threading.Thread(target=self._wait, args=(notify,), daemon=True)
+        """Waits in a thread, which writes a byte to descriptor ``notify`` when it has the slot.
+
+        Returns once it has its place in the queue: whoever comes later gets a later one.
+        """
+        queue = os.open(self._queue_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._thread = threading.Thread(target=self._wait, args=(queue, notify), daemon=True)
         self._thread.start()
+        inode = os.fstat(queue).st_ino
+        give_up = time.monotonic() + _PLACE_SECONDS
+        while self._thread.is_alive() and not self._has_turn and time.monotonic() < give_up:
+            if system.waits_for_flock(inode):
+                return
+            time.sleep(_LOOK_SECONDS)
 
     def join(self) -> None:
         """Waits for the thread to be gone. Raises the ``OSError`` that it met, if any."""
@@ -73,13 +94,13 @@ class SlotQueue:
         """Gives the slots back."""
         while self.held:
             os.close(self.held.pop())
-        self._numbers_held.clear()
+        self.names_held.clear()
 
-    def _wait(self, notify: int) -> None:
+    def _wait(self, queue: int, notify: int) -> None:
         try:
-            queue = os.open(self._queue_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.flock(queue, fcntl.LOCK_EX)
+                self._has_turn = True
                 while not self._take():
                     time.sleep(_POLL_SECONDS)
             finally:
@@ -93,30 +114,22 @@ class SlotQueue:
         # An exclusive job keeps what it has got so far: it is the head of the queue, so nobody else
         # takes what comes free.
         if not self._exclusive:
-            for number in range(self._count):
-                slot = files.try_lock(self._path(number))
-                if slot is not None:
-                    self.held.append(slot)
-                    return True
+            return any(self._try(name) for name in self._names)
+        return all(self._try(name) for name in self._all_names() if name not in self.names_held)
+
+    def _try(self, name: str) -> bool:
+        slot = files.try_lock(self._directory / name)
+        if slot is None:
             return False
-        for number in sorted(self._all_numbers() - self._numbers_held):
-            slot = files.try_lock(self._path(number))
-            if slot is None:
-                return False
-            self.held.append(slot)
-            self._numbers_held.add(number)
+        self.held.append(slot)
+        self.names_held.append(name)
         return True
 
-    def _all_numbers(self) -> set[int]:
+    def _all_names(self) -> list[str]:
         # Another server may have been given more slots.
-        numbers = set(range(self._count))
-        for path in self._directory.glob(f"{self._lane}-*"):
-            with contextlib.suppress(ValueError):
-                numbers.add(int(path.name[len(self._lane) + 1 :]))
-        return numbers
-
-    def _path(self, number: int) -> Path:
-        return self._directory / f"{self._lane}-{number}"
+        there = [path.name for path in self._directory.glob(f"{self._lane}-*")]
+        numbered = [name for name in there if name[len(self._lane) + 1 :].isdigit()]
+        return sorted({*self._names, *numbered})
 
     @property
     def _queue_path(self) -> Path:

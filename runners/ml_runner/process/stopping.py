@@ -5,12 +5,17 @@ from __future__ import annotations
 import signal
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
 from ml_runner.process import control, descendants
 
-# From the request to stop: so long may the job write a checkpoint, so long may its processes end.
+# From the request to stop: so long may the job take to answer; so long where it has shown that it
+# heard, and may be writing a large checkpoint; so long may its processes then take to end.
 SECONDS_TO_STOP = 3.0
+SECONDS_TO_SAVE = 7.0
 SECONDS_TO_TERMINATE = 1.0
+# In all, whatever survives.
+SECONDS_IN_ALL = 9.5
 # What a job leaves running after its own end may tidy up for so long.
 SECONDS_FOR_LEFTOVERS = 0.25
 # A process that SIGKILL does not end within this hangs in the kernel; the answer does not wait.
@@ -26,11 +31,15 @@ class Stop:
         word: makes the final error of the circumstances.
         since: when it was asked for.
         answered: whether the job had written its answer before.
+        noted: the file by which the job shows that it has taken note of the request.
+        at_once: whether nothing is asked first: everything is killed.
     """
 
     word: control.Word
     since: float
     answered: bool
+    noted: Path
+    at_once: bool = False
     _asked: bool = False
     _terminated: bool = False
 
@@ -40,8 +49,10 @@ class Stop:
         Returns:
             When to come back.
         """
+        if self.at_once:
+            return _kill_all()
         now = time.monotonic()
-        terminate = self.since + SECONDS_TO_STOP
+        terminate = self.since + self._seconds_to_stop()
         kill = terminate + SECONDS_TO_TERMINATE
         if not self._asked:
             self._asked = True
@@ -58,8 +69,11 @@ class Stop:
     @property
     def hopeless(self) -> bool:
         """Whether what is still there will not die."""
-        limit = SECONDS_TO_STOP + SECONDS_TO_TERMINATE + SECONDS_TO_DIE
-        return time.monotonic() > self.since + limit
+        limit = self._seconds_to_stop() + SECONDS_TO_TERMINATE + SECONDS_TO_DIE
+        return time.monotonic() > self.since + min(limit, SECONDS_IN_ALL)
+
+    def _seconds_to_stop(self) -> float:
+        return SECONDS_TO_SAVE if self.noted.exists() else SECONDS_TO_STOP
 
 
 @dataclass

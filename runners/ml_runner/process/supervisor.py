@@ -9,7 +9,6 @@ import contextlib
 import errno
 import gc
 import os
-import selectors
 import signal
 import sys
 import time
@@ -19,17 +18,26 @@ from pathlib import Path
 from typing import Any
 
 from ml_runner import errors, files
-from ml_runner.job import EventLog
-from ml_runner.process import adopt, child, control, descendants, ending, launch, system
+from ml_runner.job import STOPPING, EventLog
+from ml_runner.process import adopt, child, control, descendants, ending, launch, system, verdict
+from ml_runner.process.allotment import Allotment
+from ml_runner.process.gpu_watch import GpuWatch
 from ml_runner.process.history import History
-from ml_runner.process.slots import SlotQueue
+from ml_runner.process.intake import Intake
+from ml_runner.process.memory_limit import Limit, MemoryWatch
 from ml_runner.process.stopping import Leftovers, Stop
 from ml_runner.process.streams import Stream
 
 _PUBLISH_RETRY_SECONDS = 60.0
 
 
-def supervise(directory: Path, entry: launch.Entry = child.main, *, lock: int | None = None) -> int:
+def supervise(
+    directory: Path,
+    entry: launch.Entry = child.main,
+    *,
+    lock: int | None = None,
+    turn: int | None = None,
+) -> int:
     """Becomes the supervisor of the job in ``directory``, until its end is published.
 
     The process must be one that was made for this: its session, descriptors, signals and standard
@@ -40,13 +48,14 @@ def supervise(directory: Path, entry: launch.Entry = child.main, *, lock: int | 
         entry: what the forked job process does: ``child.main`` where this process may go on after
             a fork, ``launch.execute`` to start a fresh interpreter.
         lock: descriptor of the job's lock, where the caller already holds it.
+        turn: descriptor to close once the job has its slot or its place in the queue (``turn.py``).
 
     Returns:
         The exit code for this process: 0, or that of ``internal-error`` where it met a defect.
     """
     launch.detach(files.state_home() / "logs")
     launch.undo_signals()
-    system.close_descriptors(keep=[] if lock is None else [lock])
+    system.close_descriptors(keep=[kept for kept in (lock, turn) if kept is not None])
     # A collection would touch, and so copy, every page that is shared with the zygote.
     gc.disable()
     if lock is None:
@@ -56,7 +65,7 @@ def supervise(directory: Path, entry: launch.Entry = child.main, *, lock: int | 
     if adopt.conclude(directory) is not None:
         return 0
     try:
-        Supervisor(directory, entry).run()
+        Supervisor(directory, entry, turn).run()
         return 0
     except Exception as error:
         traceback.print_exc()
@@ -69,31 +78,32 @@ class Supervisor:
     Args:
         directory: the job's directory, whose lock this process holds.
         entry: as for ``supervise``.
+        turn: likewise.
     """
 
-    def __init__(self, directory: Path, entry: launch.Entry) -> None:
+    def __init__(self, directory: Path, entry: launch.Entry, turn: int | None = None) -> None:
         self.directory = directory
         self.entry = entry
+        self.turn = turn
         self.record: dict[str, Any] = files.read_json(directory / "request.json")
         self.timeout = control.timeout_of(self.record)
-        self.slots = SlotQueue(
-            self.record["lane"], self.record["slots"], exclusive=self.record["exclusive"]
-        )
-        self.selector = selectors.DefaultSelector()
+        self.allotment = Allotment(self.record)
+        self.slots = self.allotment.slots
+        self.intake = Intake(directory, self.record, self._request_stop)
         self.stop: Stop | None = None
         self.streams: list[Stream] = []
+        self.memory: MemoryWatch | None = None
+        self.gpus: GpuWatch | None = None
         self.pid: int | None = None
         self.started: float | None = None
         self.status: int | None = None
         self.leftovers: Leftovers | None = None
         self.oom_kills = 0
-        self._control_buffer = b""
 
     def run(self) -> None:
         """Waits for the slot, runs the job and publishes its answer."""
         system.become_subreaper()
-        self._open_control()
-        self._catch_signals()
+        self.intake.open()
         if self._wait_for_slot():
             self._start()
             self._watch()
@@ -107,8 +117,9 @@ class Supervisor:
         if self.stop is not None:
             return False
         if self.slots.try_now():
+            self._pass_turn()
             # A cancel may have been written while nobody had the FIFO open for reading but us.
-            self._handle_ready(0)
+            self.intake.handle(0)
             return self.stop is None
         reader, writer = os.pipe()
         has_slot = False
@@ -117,11 +128,12 @@ class Supervisor:
             nonlocal has_slot
             has_slot = True
 
-        self.selector.register(reader, selectors.EVENT_READ, arrived)
+        self.intake.on_ready(reader, arrived)
         self.slots.wait_in_thread(writer)
+        self._pass_turn()
         while not has_slot and self.stop is None:
-            self._handle_ready(None)
-        self.selector.unregister(reader)
+            self.intake.handle(None)
+        self.intake.forget(reader)
         if not has_slot:
             # The thread stays in its flock; the end of this process ends both.
             return False
@@ -131,11 +143,18 @@ class Supervisor:
         system.wait_until_single_threaded()
         return self.stop is None
 
+    def _pass_turn(self) -> None:
+        if self.turn is not None:
+            os.close(self.turn)
+            self.turn = None
+
     # -- running ---------------------------------------------------------------------------------
 
     def _start(self) -> None:
         ending.reserve(self.directory)
         self.oom_kills = system.out_of_memory_kills()
+        self.memory = MemoryWatch(Limit.of(self.record))
+        self.gpus = GpuWatch(self.allotment.gpus)
         stdout = Stream(self.directory / "stdout.log")
         stderr = Stream(self.directory / "stderr.log")
         self.streams = [stdout, stderr]
@@ -146,11 +165,12 @@ class Supervisor:
             stdout=stdout.writer,
             stderr=stderr.writer,
             slots=self.slots.held,
+            variables=self.allotment.variables(),
         )
         self.started = time.monotonic()
         for stream in self.streams:
             os.close(stream.writer)
-            self.selector.register(stream.reader, selectors.EVENT_READ, self._pumper(stream))
+            self.intake.on_ready(stream.reader, self._pumper(stream))
         events = EventLog(self.directory / "events.ndjson")
         events.append(
             "started",
@@ -173,13 +193,16 @@ class Supervisor:
             if ending_it is not None and ending_it.hopeless:
                 sys.stderr.write(f"job {self.record['id']}: processes survive SIGKILL\n")
                 return
-            self._handle_ready(max(0.0, self._act() - time.monotonic()))
+            self.intake.handle(max(0.0, self._act() - time.monotonic()))
 
     def _reap(self) -> bool:
-        statuses, children_left = descendants.reap()
-        if self.pid in statuses:
-            self.status = os.waitstatus_to_exitcode(statuses[self.pid])
+        ended, children_left = descendants.reap()
+        if self.pid in ended:
+            status, peak = ended[self.pid]
+            self.status = os.waitstatus_to_exitcode(status)
             self.leftovers = Leftovers(time.monotonic())
+            if self.memory is not None:
+                self.memory.peak = max(self.memory.peak, peak)
         return children_left
 
     def _act(self) -> float:
@@ -188,77 +211,48 @@ class Supervisor:
         assert self.started is not None
         if self.leftovers is not None:
             return self.leftovers.press()
+        look_again = self._look()
         if self.stop is None:
             deadline = self.started + self.timeout
             if time.monotonic() < deadline:
-                return deadline
+                return min(deadline, look_again)
             self._request_stop(control.word(errors.TimeoutExceeded.type, self.record))
         assert self.stop is not None
-        return self.stop.press(self.pid)
+        return min(self.stop.press(self.pid), look_again)
+
+    def _look(self) -> float:
+        """Samples memory and GPUs where that is due; returns when to come back."""
+        assert self.memory is not None
+        assert self.gpus is not None
+        again = min(self.memory.look(), self.gpus.look())
+        excess = self.memory.exceeded
+        if excess is not None:
+            self._request_stop(excess.to_error)
+            assert self.stop is not None
+            # Nothing is asked of it first, even if it had been: it may take the rest meanwhile.
+            self.stop.at_once = True
+        return again
 
     # -- what comes in ---------------------------------------------------------------------------
-
-    def _open_control(self) -> None:
-        path = self.directory / "control"
-        with contextlib.suppress(FileExistsError):
-            os.mkfifo(path, 0o600)
-        # O_RDWR: a FIFO opened only for reading is at its end for ever once a writer has closed.
-        fifo = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
-        self.selector.register(fifo, selectors.EVENT_READ, lambda: self._read_control(fifo))
-        # Whoever asked before the FIFO was open has left a note.
-        reason = control.stop_requested(self.directory)
-        if reason is not None:
-            self._request_stop(control.word(reason, self.record))
-
-    def _read_control(self, fifo: int) -> None:
-        with contextlib.suppress(BlockingIOError):
-            self._control_buffer += os.read(fifo, 4096)
-        *lines, self._control_buffer = self._control_buffer[-4096:].split(b"\n")
-        if b"cancel" in lines:
-            self._request_stop(ending.cancelled)
-
-    def _catch_signals(self) -> None:
-        reader, writer = os.pipe()
-        os.set_blocking(reader, False)
-        os.set_blocking(writer, False)
-        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-        signal.signal(signal.SIGCHLD, _wake)
-        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
-            signal.signal(number, signal.SIG_IGN)
-        # The machine shuts down, or somebody wants this job gone.
-        signal.signal(signal.SIGTERM, self._on_terminate)
-
-        def empty() -> None:
-            with contextlib.suppress(BlockingIOError):
-                os.read(reader, 4096)
-
-        self.selector.register(reader, selectors.EVENT_READ, empty)
 
     def _pumper(self, stream: Stream) -> Callable[[], None]:
         def pump() -> None:
             if not stream.pump():
-                self.selector.unregister(stream.reader)
+                self.intake.forget(stream.reader)
 
         return pump
-
-    def _handle_ready(self, timeout: float | None) -> None:
-        for key, _ in self.selector.select(timeout):
-            key.data()
 
     def _request_stop(self, word: control.Word) -> None:
         if self.stop is None:
             answered = (self.directory / "result.json").exists()
-            self.stop = Stop(word, time.monotonic(), answered)
-
-    def _on_terminate(self, _signal: int, _frame: object) -> None:
-        self._request_stop(lambda what: ending.cancelled(what, "by a SIGTERM to its supervisor"))
+            self.stop = Stop(word, time.monotonic(), answered, self.directory / STOPPING)
 
     # -- ending ----------------------------------------------------------------------------------
 
     def _publish(self) -> None:
         for stream in self.streams:
             stream.drain()
-        answer = self._answer()
+        answer = verdict.with_figures(self._answer(), self.memory, self.gpus)
         for stream in self.streams:
             stream.close()
         give_up = time.monotonic() + _PUBLISH_RETRY_SECONDS
@@ -338,7 +332,3 @@ def _defect(error: Exception) -> errors.ExecutorError:
         solution=f"This is a defect of ML Executor; its log is {log}. Call again.",
         metadata={"log": str(log)},
     )
-
-
-def _wake(_signal: int, _frame: object) -> None:
-    """The wakeup descriptor has been written to: that is all that a SIGCHLD is for."""

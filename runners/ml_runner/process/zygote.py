@@ -22,6 +22,7 @@ from typing import Any, NoReturn
 
 from ml_runner import errors, manifest
 from ml_runner.process import child, launch, lines, resident, supervisor, system
+from ml_runner.process.turn import Turns
 
 # What jobs import beside the framework: all of these packages' modules.
 _PRELOADED = ("ml_runner.actions", "ml_runner.data", "ml_runner.training")
@@ -128,6 +129,7 @@ class Zygote:
         self._writer = writer
         self._lines = lines.LineReader(reader)
         self._residents: set[int] = set()
+        self._turns = Turns()
         wake_reader, wake_writer = os.pipe()
         for descriptor in (wake_reader, wake_writer):
             os.set_blocking(descriptor, False)
@@ -171,12 +173,18 @@ class Zygote:
             raise ValueError(f"unknown message {message['type']!r}")
 
     def _start(self, directory: Path) -> int:
-        if not _may_fork():
-            return _spawn("supervise", str(directory))
-        pid = _fork()
-        if pid == 0:
-            _become(lambda: supervisor.supervise(directory, self._entry))
-        return pid
+        self._turns.wait()
+        turn = self._turns.give()
+        try:
+            if not _may_fork():
+                os.set_inheritable(turn, True)
+                return _spawn("supervise", str(directory), "--turn", str(turn))
+            pid = _fork()
+            if pid == 0:
+                _become(lambda: supervisor.supervise(directory, self._entry, turn=turn))
+            return pid
+        finally:
+            os.close(turn)
 
     def _start_resident(self, socket: str, threads: int) -> int:
         if not _may_fork():

@@ -15,7 +15,9 @@ from tests.process.lab import Lab, alive, cancel, event, events, has_event, pids
 def test_success_is_published_as_the_job_wrote_it(lab: Lab) -> None:
     job = lab.job()
     supervisor = lab.supervise(job, "succeed")
-    assert lab.answer(job) == {"executionReport": {"exitCode": 0, "status": "success"}}
+    report = lab.answer(job)["executionReport"]
+    assert report.pop("metadata")["peakMemoryBytes"] > 4 << 20
+    assert report == {"exitCode": 0, "status": "success"}
     assert supervisor.wait(5) == 0
     assert [e["type"] for e in events(job)] == ["started", "ended"]
     assert [e["seq"] for e in events(job)] == [1, 2]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import xgboost
 from xgboost.callback import TrainingCallback
 
-from ml_runner import errors, frameworks, gpus
+from ml_runner import errors, frameworks, gpu_choice
 from ml_runner.frameworks import boosting
 from ml_runner.frameworks.base import CLASSIFICATION, REGRESSION, Progress
 from ml_runner.frameworks.xgboost import parameters as names
@@ -253,4 +253,5 @@ def _task_of(algorithm: str) -> str:
 def _why_no_gpu() -> str | None:
     if not xgboost.build_info().get("USE_CUDA"):
         return "this build of XGBoost has no CUDA (install xgboost instead of xgboost-cpu)"
-    return None if gpus.nvidia() else "no NVIDIA GPU was found"
+    nvidia = any(gpu.kind == "cuda" for gpu in gpu_choice.visible())
+    return None if nvidia else "no NVIDIA GPU was found"
