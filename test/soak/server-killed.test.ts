@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { data, Server, until } from "../e2e/client.js";
-import { isAlive, processesOf } from "../e2e/processes.js";
+import { isAlive, strangersTo } from "../e2e/processes.js";
 
 /** Servers killed with SIGKILL at random moments of a training: its report is there all the same. */
 
@@ -53,7 +53,7 @@ test(`${ROUNDS} servers killed in mid-training (seed ${seed})`, { timeout: 900_0
   expect(spread).toBeGreaterThan(2000);
   await until(
     "nothing of the killed servers is left",
-    () => processesOf(last.home).every(({ pid, parent }) => pid === last.pid || parent !== 1),
+    () => strangersTo(last.home, [last.pid]).length === 0,
     60,
   );
 });
