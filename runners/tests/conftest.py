@@ -1,4 +1,4 @@
-"""After every test module no process of it is left: this process adopts all that lose their parent."""
+"""After every test module no process of it is left: this process adopts all that are orphaned."""
 
 from __future__ import annotations
 
