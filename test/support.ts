@@ -93,3 +93,8 @@ export async function until(
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
+
+/** The seed of a random test: one of the clock, or the variable's to do the same again. */
+export function seedOf(variable: string): number {
+  return Number(process.env[variable]) || Date.now() % 1_000_000;
+}

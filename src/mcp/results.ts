@@ -3,6 +3,7 @@ import { basename, extname, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import type { CallToolResult, ContentBlock } from "@modelcontextprotocol/sdk/types.js";
 import type { Answer, ErrorShape } from "../contract/index.js";
+import { boundedError } from "../report/bounded.js";
 
 /** A plot larger than this is only linked: it would cost the agent more than it tells. */
 const INLINE_PLOT_BYTES = 60 * 1024;
@@ -25,7 +26,7 @@ export function plainResult(content: Record<string, unknown>): CallToolResult {
 }
 
 export function errorResult(error: ErrorShape): CallToolResult {
-  return { ...plainResult({ error }), isError: true };
+  return { ...plainResult({ error: boundedError(error) }), isError: true };
 }
 
 /**

@@ -1,13 +1,10 @@
 import { Server } from "@modelcontextprotocol/sdk/server/index.js";
 import type { Transport } from "@modelcontextprotocol/sdk/shared/transport.js";
-import {
-  CallToolRequestSchema,
-  type CallToolResult,
-  ListToolsRequestSchema,
-} from "@modelcontextprotocol/sdk/types.js";
+import { type CallToolResult, ListToolsRequestSchema } from "@modelcontextprotocol/sdk/types.js";
 import { ExecutorError, MANIFEST } from "../contract/index.js";
 import { placeOf } from "../jobs/base-dir.js";
 import { callAction } from "./action-call.js";
+import { ToolCallSchema } from "./call-request.js";
 import { Cancellations } from "./cancellation.js";
 import type { CallContext, Services } from "./context.js";
 import { INSTRUCTIONS } from "./instructions.js";
@@ -38,8 +35,8 @@ export async function serve(
 
   server.setRequestHandler(ListToolsRequestSchema, () => ({ tools: TOOL_LIST }));
 
-  server.setRequestHandler(CallToolRequestSchema, async (request, extra) => {
-    const { name, arguments: args = {}, _meta } = request.params;
+  server.setRequestHandler(ToolCallSchema, async (request, extra) => {
+    const { name, sent, _meta } = request.params;
     const context: CallContext = {
       services,
       signal: extra.signal,
@@ -48,7 +45,7 @@ export async function serve(
       cancelled: () => cancellations.take(extra.requestId),
       place: async () => placeOf(services.config, await roots.list(), principal),
     };
-    return await answerOrError(name, args, context);
+    return await answerOrError(name, sent, context);
   });
 
   await server.connect(transport);
@@ -59,7 +56,7 @@ export async function serve(
 /** The one place where an error becomes an answer. */
 async function answerOrError(
   name: string,
-  args: Record<string, unknown>,
+  args: unknown,
   context: CallContext,
 ): Promise<CallToolResult> {
   try {

@@ -1,5 +1,6 @@
 import type { CallToolResult } from "@modelcontextprotocol/sdk/types.js";
 import { ExecutorError, MANIFEST, validateToolCall } from "../contract/index.js";
+import { boundedList, fits } from "../report/bounded.js";
 import { runningAnswer } from "../report/running.js";
 import { inspectEnvironments } from "../runners/inspect.js";
 import { summarize } from "../runners/inspection-summary.js";
@@ -43,11 +44,17 @@ const HANDLERS: Record<string, Handler> = {
     if (answer) return answerResult(answer, job.baseDir);
     const snapshot = await job.snapshot(since as number);
     const { job: running } = runningAnswer(job.id, snapshot);
-    const next = {
-      ...running.next,
-      arguments: { ...running.next.arguments, since: snapshot.lastSeq },
+    const all = snapshot.metricsSince ?? [];
+    const following = (metrics: readonly (typeof all)[number][]) => {
+      const from = metrics.length < all.length ? (metrics.at(-1)?.seq ?? since) : snapshot.lastSeq;
+      return { ...running.next, arguments: { ...running.next.arguments, since: from } };
     };
-    return plainResult({ job: { ...running, metrics: snapshot.metricsSince ?? [], next } });
+    // Those that do not fit are told by the next call, which goes on from the last one told.
+    return plainResult(
+      boundedList(all, (metrics) => ({
+        job: { ...running, metrics, next: following(metrics) },
+      })),
+    );
   },
 
   "job-list": async ({ limit, state }, context) => {
@@ -56,7 +63,12 @@ const HANDLERS: Record<string, Handler> = {
       limit: (limit as number | undefined) ?? 10,
       ...(state !== undefined && { state: state as string }),
     });
-    return plainResult({ jobs });
+    return plainResult(
+      boundedList(jobs, (shown) => ({
+        jobs: shown,
+        ...(shown.length < jobs.length && { omitted: jobs.length - shown.length }),
+      })),
+    );
   },
 
   "job-logs": async ({ jobId, stream, lines }, context) => {
@@ -66,7 +78,11 @@ const HANDLERS: Record<string, Handler> = {
     const text = await job.logs(which, LOG_BYTES);
     const all = text.replace(/\n$/, "").split("\n");
     const tail = all.slice(-((lines as number | undefined) ?? 40)).join("\n");
-    return plainResult({ logs: { jobId: job.id, stream: which, text: tail.slice(-LOG_BYTES) } });
+    const of = (end: string) => ({ logs: { jobId: job.id, stream: which, text: end } });
+    // Control characters are six bytes each in JSON.
+    let end = tail.slice(-LOG_BYTES);
+    while (!fits(of(end))) end = end.slice(Math.ceil(end.length / 8));
+    return plainResult(of(end));
   },
 
   "job-cancel": async ({ jobId }, context) => {
@@ -92,7 +108,7 @@ const LOG_BYTES = 7 * 1024;
 /** Calls one of the tools that are no jobs. */
 export async function callTool(
   name: string,
-  args: Record<string, unknown>,
+  args: unknown,
   context: CallContext,
 ): Promise<CallToolResult> {
   const valid = validateToolCall(name, args);
@@ -103,7 +119,7 @@ export async function callTool(
 
 /** An action's full schema, and which of its config keys which framework requires or does not use. */
 function describeAction(name: string): Record<string, unknown> {
-  const action = MANIFEST.actions[name];
+  const action = Object.hasOwn(MANIFEST.actions, name) ? MANIFEST.actions[name] : undefined;
   if (!action) {
     throw ExecutorError.invalidConfiguration(`There is no action '${name}'`, {
       solution: `The actions are: ${Object.keys(MANIFEST.actions).join(", ")}.`,

@@ -1,4 +1,4 @@
-import { statSync } from "node:fs";
+import { type Stats, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Config } from "../config.js";
 import { ExecutorError } from "../contract/errors.js";
@@ -176,8 +176,9 @@ async function locate(
       `${key} is the relative path '${value}', and this server was started in '/'`,
     );
   }
-  const status = statSync(path, { throwIfNoEntry: false });
+  const status = statusOf(path);
   if (!status) throw refusal(key, value, `${key} '${path}' does not exist`);
+  if (typeof status === "string") throw refusal(key, value, `${key} '${path}': ${status}`);
   if (status.isDirectory()) {
     // A conda root, a pyenv version or a Python built by hand is a directory of the same form.
     const found =
@@ -273,7 +274,17 @@ function titles(frameworks: readonly Framework[]): string {
 }
 
 function isDirectory(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  const status = statusOf(path);
+  return typeof status === "object" && status.isDirectory();
+}
+
+/** What lies there; undefined where nothing does, or why it cannot be told (too long, a loop of links). */
+function statusOf(path: string): Stats | string | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
 function capitalized(text: string): string {
