@@ -111,3 +111,24 @@ export async function until(
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
+
+/** The seed of a random test: one of the clock, or the variable's to do the same again. */
+export function seedOf(variable: string): number {
+  return Number(process.env[variable]) || Date.now() % 1_000_000;
+}
+
+/** How often a random or killing test does its work: at its full count where `npm run test:soak` runs. */
+export function times(once: number, soak: number): number {
+  return process.env.ML_EXECUTOR_SOAK === "1" ? soak : once;
+}
+
+/** Numbers from 0 to 1 (mulberry32): the same ones again for the same seed. */
+export function randomNumbers(seed: number): () => number {
+  let a = seed;
+  return () => {
+    a = (a + 0x6d2b79f5) | 0;
+    let t = Math.imul(a ^ (a >>> 15), 1 | a);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
+  };
+}

@@ -66,7 +66,8 @@ def _write_atomic(path: Path, data: bytes, *, durable: bool) -> None:
 def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
     """``write_atomic`` of strict JSON (no NaN: that raises ``ValueError``)."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    write_atomic(path, text.encode(), durable=durable)
+    # Half a surrogate pair (of a file's name, say) becomes its escape, as JSON has it.
+    write_atomic(path, text.encode("utf-8", "backslashreplace"), durable=durable)
 
 
 def read_json(path: Path) -> Any:

@@ -53,6 +53,13 @@ def resolve(
             )
         path = base_dir / path
     path = Path(os.path.normpath(path))
+    # The system's limits: beyond them every look at the path would raise.
+    if len(os.fsencode(path)) >= 4096 or any(len(os.fsencode(part)) > 255 for part in path.parts):
+        raise errors.InvalidConfiguration(
+            f"{key} '{value[:60]}…' is longer than a path can be",
+            solution="A name has at most 255 bytes, a whole path 4095.",
+            metadata={"key": key, "sent": f"{value[:200]}…"},
+        )
     if roots is not None:
         real = Path(os.path.realpath(path))
         allowed = [Path(os.path.realpath(root)) for root in roots]

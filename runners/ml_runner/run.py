@@ -38,7 +38,8 @@ def main(source: str, memory_limit: dict[str, Any] | None = None) -> int:
         answer = _run(_read(source), memory_limit)
     except Exception as error:
         answer = failures.to_error(error).to_answer()
-    sys.stdout.write(json.dumps(answer, ensure_ascii=False, indent=2) + "\n")
+    text = json.dumps(answer, ensure_ascii=False, indent=2) + "\n"
+    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode())
     return ending.exit_code_of(answer)
 
 

@@ -1,9 +1,10 @@
 import { frameworkProblems, nameRightLevel, ruleProblems } from "./call-rules.js";
 import { type Call, ExecutorError } from "./errors.js";
-import type { Manifest } from "./manifest.js";
+import type { JsonSchema, Manifest } from "./manifest.js";
 import { nearest } from "./nearest.js";
 import { isObject, type Json, type Problem } from "./problems.js";
 import { check } from "./schema-check.js";
+import { unusable } from "./usable.js";
 
 /**
  * Checks a call against the manifest, as `runners/ml_runner/validation` does on the other side: the
@@ -31,7 +32,7 @@ const MOST_PROBLEMS = 5;
  * @throws ExecutorError `invalid-configuration` that names every key, what was sent and what is allowed.
  */
 export function validateAction(manifest: Manifest, name: string, args: unknown): ActionArguments {
-  if (!manifest.actions[name]) throw unknownAction(manifest, name);
+  if (!Object.hasOwn(manifest.actions, name)) throw unknownAction(manifest, name);
   const problems = actionProblems(manifest, name, args);
   if (problems.length > 0) throw refusal(manifest, name, args, problems);
   return args as ActionArguments;
@@ -40,6 +41,8 @@ export function validateAction(manifest: Manifest, name: string, args: unknown):
 function actionProblems(manifest: Manifest, name: string, args: unknown): Problem[] {
   const action = manifest.actions[name];
   if (!action) return [];
+  const beyondUse = unusable(args, "");
+  if (beyondUse.length > 0) return beyondUse;
   const problems = check(action.input, args, "");
   if (!isObject(args) || !isObject(args.config)) return problems;
   nameRightLevel(action.input, args, problems);
@@ -54,9 +57,14 @@ function actionProblems(manifest: Manifest, name: string, args: unknown): Proble
 export function validateTool(manifest: Manifest, name: string, args: unknown): Json {
   const tool = manifest.tools[name];
   if (!tool) throw unknownAction(manifest, name);
-  const problems = check(tool.input, args, "");
+  const problems = toolProblems(tool.input, args);
   if (problems.length > 0) throw refusal(manifest, name, args, problems);
   return args as Json;
+}
+
+function toolProblems(input: JsonSchema, args: unknown): Problem[] {
+  const beyondUse = unusable(args, "");
+  return beyondUse.length > 0 ? beyondUse : check(input, args, "");
 }
 
 function unknownAction(manifest: Manifest, name: string): ExecutorError {
@@ -112,6 +120,6 @@ function nextCall(
     if (mend.kind === "move" && mend.to === "config") (mended.config as Json)[name] = sent;
   }
   const input = manifest.tools[tool]?.input;
-  const left = input ? check(input, mended, "") : actionProblems(manifest, tool, mended);
+  const left = input ? toolProblems(input, mended) : actionProblems(manifest, tool, mended);
   return left.length === 0 ? { tool, arguments: mended } : undefined;
 }

@@ -9,7 +9,7 @@ import { answerResult, plainResult } from "./results.js";
 /** Runs one of the actions as a job, and waits for it as long as the call wants. */
 export async function callAction(
   name: string,
-  args: Record<string, unknown>,
+  args: unknown,
   context: CallContext,
 ): Promise<CallToolResult> {
   const { waitSeconds, ...call } = validate(name, args);

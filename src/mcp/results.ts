@@ -2,6 +2,7 @@ import { readFileSync, statSync } from "node:fs";
 import { basename, extname } from "node:path";
 import type { CallToolResult, ContentBlock } from "@modelcontextprotocol/sdk/types.js";
 import type { Answer, ErrorShape } from "../contract/index.js";
+import { boundedError } from "../report/bounded.js";
 import { artifactsOf, mimeTypeOf, type Run } from "./resources/artifact-paths.js";
 import { jobUri } from "./resources/uris.js";
 
@@ -17,7 +18,7 @@ export function plainResult(content: Record<string, unknown>): CallToolResult {
 }
 
 export function errorResult(error: ErrorShape): CallToolResult {
-  return { ...plainResult({ error }), isError: true };
+  return { ...plainResult({ error: boundedError(error) }), isError: true };
 }
 
 /**

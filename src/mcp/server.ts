@@ -1,7 +1,6 @@
 import { Server } from "@modelcontextprotocol/sdk/server/index.js";
 import type { Transport } from "@modelcontextprotocol/sdk/shared/transport.js";
 import {
-  CallToolRequestSchema,
   type CallToolResult,
   ListToolsRequestSchema,
   type RequestId,
@@ -9,6 +8,7 @@ import {
 import { ExecutorError, MANIFEST } from "../contract/index.js";
 import { placeOf } from "../jobs/base-dir.js";
 import { callAction } from "./action-call.js";
+import { ToolCallSchema } from "./call-request.js";
 import { Cancellations } from "./cancellation.js";
 import { serveCompletions } from "./completions/index.js";
 import type { CallContext, Services } from "./context.js";
@@ -62,8 +62,8 @@ export async function serve(
 
   server.setRequestHandler(ListToolsRequestSchema, () => ({ tools: TOOL_LIST }));
 
-  server.setRequestHandler(CallToolRequestSchema, async (request, extra) => {
-    const { name, arguments: args = {}, _meta } = request.params;
+  server.setRequestHandler(ToolCallSchema, async (request, extra) => {
+    const { name, sent, _meta } = request.params;
     const context: CallContext = {
       services,
       signal: extra.signal,
@@ -73,7 +73,7 @@ export async function serve(
       place: () => place(extra.requestId),
       follow: (job) => log.follow(job),
     };
-    return await answerOrError(name, args, context);
+    return await answerOrError(name, sent, context);
   });
 
   await server.connect(transport);
@@ -84,7 +84,7 @@ export async function serve(
 /** The one place where an error becomes an answer. */
 async function answerOrError(
   name: string,
-  args: Record<string, unknown>,
+  args: unknown,
   context: CallContext,
 ): Promise<CallToolResult> {
   try {

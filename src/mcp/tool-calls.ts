@@ -1,5 +1,6 @@
 import type { CallToolResult } from "@modelcontextprotocol/sdk/types.js";
 import { ExecutorError, validateToolCall } from "../contract/index.js";
+import { boundedList, fits } from "../report/bounded.js";
 import { runningAnswer } from "../report/running.js";
 import { inspectEnvironments } from "../runners/inspect.js";
 import { summarize } from "../runners/inspection-summary.js";
@@ -40,11 +41,17 @@ const HANDLERS: Record<string, Handler> = {
     if (since === undefined || waited.structuredContent?.job === undefined) return waited;
     const snapshot = await job.snapshot(since as number);
     const { job: running } = runningAnswer(job.id, snapshot);
-    const next = {
-      ...running.next,
-      arguments: { ...running.next.arguments, since: snapshot.lastSeq },
+    const all = snapshot.metricsSince ?? [];
+    const following = (metrics: readonly (typeof all)[number][]) => {
+      const from = metrics.length < all.length ? (metrics.at(-1)?.seq ?? since) : snapshot.lastSeq;
+      return { ...running.next, arguments: { ...running.next.arguments, since: from } };
     };
-    return plainResult({ job: { ...running, metrics: snapshot.metricsSince ?? [], next } });
+    // Those that do not fit are told by the next call, which goes on from the last one told.
+    return plainResult(
+      boundedList(all, (metrics) => ({
+        job: { ...running, metrics, next: following(metrics) },
+      })),
+    );
   },
 
   "job-list": async ({ limit, state }, context) => {
@@ -53,7 +60,12 @@ const HANDLERS: Record<string, Handler> = {
       limit: (limit as number | undefined) ?? 10,
       ...(state !== undefined && { state: state as string }),
     });
-    return plainResult({ jobs });
+    return plainResult(
+      boundedList(jobs, (shown) => ({
+        jobs: shown,
+        ...(shown.length < jobs.length && { omitted: jobs.length - shown.length }),
+      })),
+    );
   },
 
   "job-logs": async ({ jobId, stream, lines }, context) => {
@@ -63,7 +75,11 @@ const HANDLERS: Record<string, Handler> = {
     const text = await job.logs(which, LOG_BYTES);
     const all = text.replace(/\n$/, "").split("\n");
     const tail = all.slice(-((lines as number | undefined) ?? 40)).join("\n");
-    return plainResult({ logs: { jobId: job.id, stream: which, text: tail.slice(-LOG_BYTES) } });
+    const of = (end: string) => ({ logs: { jobId: job.id, stream: which, text: end } });
+    // Control characters are six bytes each in JSON.
+    let end = tail.slice(-LOG_BYTES);
+    while (!fits(of(end))) end = end.slice(Math.ceil(end.length / 8));
+    return plainResult(of(end));
   },
 
   "job-cancel": async ({ jobId }, context) => {
@@ -89,7 +105,7 @@ const LOG_BYTES = 7 * 1024;
 /** Calls one of the tools that are no jobs. */
 export async function callTool(
   name: string,
-  args: Record<string, unknown>,
+  args: unknown,
   context: CallContext,
 ): Promise<CallToolResult> {
   const valid = validateToolCall(name, args);

@@ -1,4 +1,4 @@
-import { existsSync, readlinkSync, statSync } from "node:fs";
+import { existsSync, readlinkSync, type Stats, statSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Config } from "../config.js";
 import { ExecutorError } from "../contract/errors.js";
@@ -176,24 +176,30 @@ async function locate(
       `${key} is the relative path '${value}', and this server was started in '/'`,
     );
   }
-  const status = statSync(path, { throwIfNoEntry: false });
+  const status = statusOf(path);
   if (!status) {
     const link = linkAt(path);
     const what = link === null ? "does not exist" : `is a link to '${link}', which does not exist`;
     throw refusal(key, value, `${key} '${path}' ${what}`);
   }
+  if (typeof status === "string") throw refusal(key, value, `${key} '${path}': ${status}`);
   if (!status.isDirectory()) {
     const found = await interpreterAt(path);
     if (!("problem" in found)) return found;
     const problem = `is not a Python interpreter that runs: ${found.problem}`;
     throw refusal(key, value, `${key} '${path}' ${problem}`);
   }
-  const known = environmentAt(path);
-  if (known) return known;
-  // A conda root, a pyenv version or a Python built by hand is a directory of the same form.
+  const found = environmentAt(path) ?? (await interpreterIn(path));
+  if (!("problem" in found)) return found;
+  const problem = `is a directory without a Python environment (${found.problem})`;
+  throw refusal(key, value, `${key} '${path}' ${problem}`);
+}
+
+/** The interpreter of a conda root, a pyenv version or a Python built by hand, or why there is none. */
+async function interpreterIn(directory: string): Promise<Interpreter | { problem: string }> {
   let problem = "no bin/python that runs";
   for (const name of ["python", "python3"]) {
-    const executable = join(path, "bin", name);
+    const executable = join(directory, "bin", name);
     const link = linkAt(executable);
     if (existsSync(executable)) {
       const found = await interpreterAt(executable);
@@ -204,11 +210,7 @@ async function locate(
       problem = `its bin/${name} leads to '${link}', which is gone: make it anew`;
     }
   }
-  throw refusal(
-    key,
-    value,
-    `${key} '${path}' is a directory without a Python environment (${problem})`,
-  );
+  return { problem };
 }
 
 /** Where a link leads whose target is missing; null where there is no link. */
@@ -290,7 +292,17 @@ function titles(frameworks: readonly Framework[]): string {
 }
 
 function isDirectory(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  const status = statusOf(path);
+  return typeof status === "object" && status.isDirectory();
+}
+
+/** What lies there; undefined where nothing does, or why it cannot be told (too long, a loop of links). */
+function statusOf(path: string): Stats | string | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
 function capitalized(text: string): string {

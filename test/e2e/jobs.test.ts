@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, describe, expect, test } from "vitest";
 import { data, type Options, Server, until } from "./client.js";
-import { isAlive, processesOf } from "./processes.js";
+import { isAlive, processesOf, strangersTo } from "./processes.js";
 
 /** What a job promises whatever becomes of clients and servers. */
 
@@ -259,8 +259,9 @@ describe("a server that dies", () => {
       await other.report("job-status", { jobId: queued, waitSeconds: 50 }),
     ];
     for (const { status } of reports) expect(status).toBe("success");
-    await until("nothing of the first server is left", () =>
-      processesOf(server.home).every(({ pid, parent }) => pid === other.pid || parent !== 1),
+    await until(
+      "nothing of the first server is left",
+      () => strangersTo(server.home, [other.pid]).length === 0,
     );
   });
 

@@ -94,4 +94,4 @@ def _least(column: dict[str, Any]) -> dict[str, Any]:
 
 
 def _size(value: dict[str, Any]) -> int:
-    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace"))

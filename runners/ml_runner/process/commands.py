@@ -154,7 +154,8 @@ def _adopt(options: argparse.Namespace) -> int:
 
 
 def _say(value: object, out: IO[str]) -> None:
-    out.write(json.dumps(value, ensure_ascii=False) + "\n")
+    text = json.dumps(value, ensure_ascii=False) + "\n"
+    out.write(text.encode("utf-8", "backslashreplace").decode())
     out.flush()
 
 

@@ -48,7 +48,7 @@ class LineReader:
 
 def send(descriptor: int, message: dict[str, Any]) -> None:
     """Writes one message whole. Raises ``OSError`` where nobody reads any more."""
-    data = json.dumps(message, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    data = json.dumps(message, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace") + b"\n"
     while data:
         data = data[os.write(descriptor, data) :]
 

@@ -13,6 +13,7 @@ from ml_runner import errors, manifest
 from ml_runner.nearest import nearest
 from ml_runner.validation import rules, schema
 from ml_runner.validation.problems import Json, Problem
+from ml_runner.validation.usable import unusable
 
 _MOST_PROBLEMS = 5
 
@@ -64,6 +65,9 @@ def _unknown_action(name: str) -> errors.InvalidConfiguration:
 
 
 def _action_problems(name: str, arguments: Any) -> list[Problem]:
+    beyond_use = unusable(arguments, "")
+    if beyond_use:
+        return beyond_use
     action = manifest.action(name)
     problems = schema.check(action["input"], arguments, "")
     if not isinstance(arguments, dict) or not isinstance(arguments.get("config"), dict):

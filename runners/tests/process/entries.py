@@ -63,6 +63,7 @@ def leave_double_forks(directory: Path) -> None:
                 time.sleep(600)
             os._exit(0)
         os.wait()
+    (directory / "pids").touch()
     while len((directory / "pids").read_text().split()) < 2:
         time.sleep(0.01)
     succeed(directory)
