@@ -9,4 +9,6 @@ Jobs: every action is a durable job. A call answers with {"executionReport"} whe
 
 Files: models, logs, plots go to outputDir (else to the job's own directory); artifacts in the report names them.
 
+Resources: ml-executor://jobs/{id} and its /report, /metrics, /logs/stderr, /artifacts/{name}.
+
 Errors: {"error": {type, message, solution, nextCall}}. nextCall, where there is one, is your call mended; else do what solution says. warnings[] holds what was done that you may not expect.`;
