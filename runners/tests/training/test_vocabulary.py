@@ -18,10 +18,11 @@ RUNNER = Path(vocabulary.__file__).parents[1]
 def test_every_name_is_one_that_a_call_takes():
     names = vocabulary.report()
     assert list(names["algorithms"]) == frameworks.names()
-    for framework, algorithms in names["algorithms"].items():
+    for algorithms in names["algorithms"].values():
         assert algorithms == sorted(set(algorithms))
-        adapter = frameworks.get(framework)
-        assert [name for name in algorithms if adapter.claims(name) == 0] == []
+        # Its own name or not: a call that leaves the framework out is understood.
+        for name in algorithms:
+            frameworks.resolve_training("auto", {"algorithm": name})
     assert len(names["metrics"]) == len(set(names["metrics"])) > 20
     for metric in names["metrics"]:
         requested.by_name(metric)
