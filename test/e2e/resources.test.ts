@@ -32,6 +32,8 @@ async function start(options: Options = {}): Promise<Server> {
 }
 
 const FOREVER = 10_000_000;
+/** Seconds until Python has been started for the first time, on a machine that does much else. */
+const PATIENCE = 45;
 const boosting = (numRounds: number, more: Record<string, unknown> = {}) => ({
   framework: "xgboost",
   config: {
@@ -451,7 +453,7 @@ describe("subscribing", () => {
       await server.client.subscribeResource({ uri: uri(id, rest) });
     }
     const count = (rest: string) => told.filter((one) => one === uri(id, rest)).length;
-    await until("its progress is told", () => count("") > 1 && count("/metrics") > 1);
+    await until("its progress is told", () => count("") > 1 && count("/metrics") > 1, PATIENCE);
     expect(count("/report")).toBe(0);
     await server.client.unsubscribeResource({ uri: uri(id, "/metrics") });
     const before = count("/metrics");
@@ -475,7 +477,11 @@ describe("subscribing", () => {
     const id = await startForever(other);
     await server.client.subscribeResource({ uri: uri(id) });
     await server.client.subscribeResource({ uri: uri(id, "/report") });
-    await until("its progress is told", () => told.filter((one) => one === uri(id)).length > 1);
+    await until(
+      "its progress is told",
+      () => told.filter((one) => one === uri(id)).length > 1,
+      PATIENCE,
+    );
     const events = readFileSync(join(server.home, "jobs", id, "events.ndjson"), "utf8");
     const { supervisorPid } = JSON.parse(events.split("\n")[0]!);
     await other.close();
@@ -501,7 +507,7 @@ describe("subscribing", () => {
     });
     const { id } = (structuredContent as any).job;
     await server.client.subscribeResource({ uri: uri(id, "/logs/stdout") });
-    await until("its output is told", () => told.length > 1);
+    await until("its output is told", () => told.length > 1, PATIENCE);
     expect((await read(server, uri(id, "/logs/stdout"))).text).toMatch(/^tick\n/);
     expect(new Set(told)).toEqual(new Set([uri(id, "/logs/stdout")]));
     await server.call("job-cancel", { jobId: id });

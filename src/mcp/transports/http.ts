@@ -17,6 +17,8 @@ const GRACE_MS = 500;
 const TIMEOUTS = {
   headersTimeout: 10_000,
   requestTimeout: 60_000,
+  // Longer than clients keep a connection in reserve: a call on one that is just being closed is lost.
+  keepAliveTimeout: 75_000,
   connectionsCheckingInterval: 1_000,
 };
 
