@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_runner import errors, files
+from ml_runner import bounds, errors, files
 from ml_runner.scripts import Script
 
 if TYPE_CHECKING:
@@ -89,9 +89,14 @@ def saved_script(main: str, sources: Mapping[str, bytes]) -> dict[str, Any]:
 
 def import_script(model: Path, script: Mapping[str, Any]) -> None:
     """Imports the code that a model was made with, after a look that it is still that code."""
+    sources = {
+        name: bounds.read_bytes(model.parent / name)
+        for name in script["files"]
+        if (model.parent / name).is_file()
+    }
     for name, digest in script["files"].items():
         path = model.parent / name
-        found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+        found = hashlib.sha256(sources[name]).hexdigest() if name in sources else None
         if found != digest:
             raise errors.ModelLoadingError(
                 f"'{path}', code that the model '{model}' needs, "
@@ -100,7 +105,7 @@ def import_script(model: Path, script: Mapping[str, Any]) -> None:
                 metadata={"path": str(path), "model": str(model)},
             )
     main = model.parent / script["main"]
-    Script(main, str(main))
+    Script(main, str(main), source=sources[script["main"]])
 
 
 def path_of(model: Path) -> Path:
@@ -142,7 +147,7 @@ def read(path: Path, data: bytes) -> tuple[dict[str, Any] | None, list[str]]:
     """The descriptor, if it is ours and speaks of this very file; else what is wrong with it."""
     record: dict[str, Any] = {}
     try:
-        record = json.loads(path_of(path).read_bytes())
+        record = json.loads(bounds.read_bytes(path_of(path)))
         signed = str(record["hmac"])
         genuine = record.get("version") == _VERSION and hmac.compare_digest(
             signed, _signature(record)

@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from ml_runner import bounds
+
 _FINGERPRINT_BYTES = 1 << 20
 
 
@@ -45,20 +47,22 @@ def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:
 
 def _write_atomic(path: Path, data: bytes, *, durable: bool) -> None:
     # A name of its own, whoever else writes or has died here; the mode is what the umask leaves.
-    temporary = f"{path.parent}/.{path.name}.{os.getpid()}.{time.time_ns()}"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-    try:
+    temporary = f".{path.name}.{os.getpid()}.{time.time_ns()}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    with bounds.directory(path.parent) as here:
+        descriptor = os.open(temporary, flags, 0o666, dir_fd=here)
         try:
-            _write_all(descriptor, data)
-            if durable:
-                os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        os.replace(temporary, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
-        raise
+            try:
+                _write_all(descriptor, data)
+                if durable:
+                    os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            os.replace(temporary, path.name, src_dir_fd=here, dst_dir_fd=here)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(temporary, dir_fd=here)
+            raise
     if durable:
         sync_directory(path.parent)
 

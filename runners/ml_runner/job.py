@@ -18,7 +18,7 @@ from collections.abc import Generator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ml_runner import activation, errors, files, paths
+from ml_runner import activation, bounds, errors, files, paths
 
 # Followers are woken at most this often by progress; what a fast loop reports in between is
 # dropped, except the last of a unit. An event costs 1.5 µs to write and more to follow.
@@ -55,6 +55,7 @@ class Job:
         self.roots: list[Path] | None = (
             None if self.record["roots"] is None else [Path(r) for r in self.record["roots"]]
         )
+        bounds.bind(self.roots, directory)
         self.threads: int = self.record["threads"]
         self.started_at = time.time()
         self.warnings: list[str] = [
@@ -117,7 +118,7 @@ class Job:
         sent = self.request.get("outputDir")
         path = self.directory / "artifacts" if sent is None else self.resolve(sent, key="outputDir")
         try:
-            path.mkdir(parents=True, exist_ok=True)
+            bounds.make_directory(path)
         except OSError as error:
             raise errors.InvalidConfiguration(
                 f"outputDir '{path}' cannot be made: {error.strerror}",
@@ -153,6 +154,7 @@ class Job:
             os.close(self._output_lock)
             self._output_lock = None
         self._events.close()
+        bounds.bind(None)
 
     # -- what it says while it runs --------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_runner import calls, descriptors, distributions, errors, frameworks
+from ml_runner import bounds, calls, descriptors, distributions, errors, frameworks
 from ml_runner.nearest import nearest
 from ml_runner.process.decline import Decline
 from ml_runner.training import run_directory
@@ -178,7 +178,7 @@ def read(path: Path, *, allow_pickle: bool = False, without_scripts: bool = Fals
         Decline: ``without_scripts``, and the model needs its script.
     """
     try:
-        data = path.read_bytes()
+        data = bounds.read_bytes(path)
     except OSError as error:
         raise errors.ModelLoadingError(
             f"'{path}' cannot be read: {error.strerror}",

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ml_runner import errors
+from ml_runner import bounds, errors
 
 
 def resolve(
@@ -64,10 +64,5 @@ def resolve(
         real = Path(os.path.realpath(path))
         allowed = [Path(os.path.realpath(root)) for root in roots]
         if not any(real == root or root in real.parents for root in allowed):
-            names = [str(root) for root in roots]
-            raise errors.InvalidConfiguration(
-                f"{key} '{path}' is outside the directories that this server may use",
-                solution="Use a path inside one of: " + ", ".join(names) + ".",
-                metadata={"key": key, "sent": value, "allowed": names},
-            )
+            raise bounds.outside(path, roots, key=key, sent=value)
     return path

@@ -7,6 +7,7 @@ arguments or the standard input of the program that runs it.
 from __future__ import annotations
 
 import contextlib
+import importlib.machinery
 import importlib.util
 import inspect
 import sys
@@ -17,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ml_runner import errors
+from ml_runner import bounds, errors
 from ml_runner.nearest import nearest
 
 
@@ -27,15 +28,16 @@ class Script:
     Args:
         path: the file.
         shown: its path as the caller writes it.
+        source: its content, where that was read already.
 
     Raises:
         ModelLoadingError: it is not there, does not parse, or raises while it is imported.
     """
 
-    def __init__(self, path: Path, shown: str) -> None:
+    def __init__(self, path: Path, shown: str, *, source: bytes | None = None) -> None:
         self.path = path
         self.shown = shown
-        self.source = self._read()
+        self.source = self._read() if source is None else source
         self.module = self._import()
 
     def _read(self) -> bytes:
@@ -48,7 +50,14 @@ class Script:
                 else "Name a Python file that is there.",
                 metadata={"key": "config.modelScript", "sent": self.shown},
             )
-        return self.path.read_bytes()
+        try:
+            return bounds.read_bytes(self.path)
+        except OSError as error:
+            raise errors.ModelLoadingError(
+                f"modelScript '{self.path}' cannot be read: {error.strerror}",
+                solution="Make the file readable.",
+                metadata={"key": "config.modelScript", "sent": self.shown},
+            ) from error
 
     def _import(self) -> ModuleType:
         # Under its own name: what is pickled from it then loads beside the script in plain Python.
@@ -59,15 +68,18 @@ class Script:
                 solution="Rename the script.",
                 metadata={"key": "config.modelScript", "sent": self.shown},
             )
-        spec = importlib.util.spec_from_file_location(name, self.path)
+        # The loader is named, since only names that end in .py have one of themselves.
+        loader = importlib.machinery.SourceFileLoader(name, str(self.path))
+        spec = importlib.util.spec_from_file_location(name, self.path, loader=loader)
         assert spec is not None
-        assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules[name] = module
         sys.path.insert(0, str(self.path.parent))
         arguments, sys.argv = sys.argv, [str(self.path)]
         try:
-            spec.loader.exec_module(module)
+            # What was read, and no other content that the file may have by now.
+            code = compile(self.source, str(self.path), "exec", dont_inherit=True)
+            exec(code, module.__dict__)
         except MemoryError:
             raise
         except SyntaxError as error:

@@ -120,7 +120,7 @@ class Demo {
   async #job(title: string, call: Call): Promise<{ report: Report; seconds: number }> {
     this.#heading(title);
     const started = performance.now();
-    const job = await this.#service.submit(call, placeOf(this.config, [], null));
+    const job = await this.#service.submit(call, placeOf(this.config, null, null));
     const answer = await follow(this.config, job, call.action, "cancel");
     const seconds = (performance.now() - started) / 1000;
     this.#timings.push([call.action, seconds]);

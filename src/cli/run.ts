@@ -18,7 +18,7 @@ export async function run(config: Config, log: Logger, source: string): Promise<
   try {
     const { action, args } = await readRequest(source);
     const { waitSeconds: _, ...call } = validate(action, args);
-    const job = await service.submit({ ...call, action }, placeOf(config, [], null));
+    const job = await service.submit({ ...call, action }, placeOf(config, null, null));
     return printAnswer(await follow(config, job, action, "cancel"));
   } catch (error) {
     const known = ExecutorError.internal(error);

@@ -16,18 +16,19 @@ export interface Place {
  * Settles where the relative paths of a call are taken from: the first `--root`, else the client's only
  * root, else the working directory.
  *
- * @param clientRoots the MCP roots of the client, absolute; empty where it names none
+ * @param clientRoots the MCP roots of the client, absolute; null where it names none. Without any that
+ *   lies within `--root`, nothing is within bounds
  */
 export function placeOf(
   config: Pick<Config, "roots" | "cwd">,
-  clientRoots: readonly string[],
+  clientRoots: readonly string[] | null,
   principal: string | null,
 ): Place {
   if (config.roots.length === 0) {
-    const [only, ...more] = clientRoots;
+    const [only, ...more] = clientRoots ?? [];
     return { baseDir: only && more.length === 0 ? only : config.cwd, roots: null, principal };
   }
-  if (clientRoots.length === 0) {
+  if (clientRoots === null) {
     return { baseDir: config.roots[0] ?? config.cwd, roots: [...config.roots], principal };
   }
   const roots = narrow(config.roots.map(resolved), clientRoots.map(resolved));

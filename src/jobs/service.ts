@@ -80,6 +80,7 @@ export class JobService {
       pythonEnv: args.pythonEnv,
       framework: hint,
       cwd: baseDir,
+      roots: place.roots,
     });
     const lane = await laneOf(this.config, args, hint, baseDir);
     const build = (id: string): JobRequest => ({
@@ -186,6 +187,7 @@ export class JobService {
       pythonEnv: typeof pythonEnv === "string" ? pythonEnv : undefined,
       framework,
       cwd: baseDir,
+      roots,
     });
     const runtime = {
       executable: python.executable,

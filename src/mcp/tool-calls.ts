@@ -16,7 +16,8 @@ type Handler = (args: Record<string, unknown>, context: CallContext) => Promise<
 const HANDLERS: Record<string, Handler> = {
   environment: async ({ pythonEnv }, context) => {
     const { config } = context.services;
-    const looking = inspectEnvironments(config, pythonEnv as string | undefined);
+    const place = await context.place();
+    const looking = inspectEnvironments(config, pythonEnv as string | undefined, place);
     const found = await withHeartbeat(context, "asking each Python", looking);
     return plainResult({ environment: summarize(found) });
   },

@@ -1,9 +1,9 @@
 import { existsSync, readlinkSync, type Stats, statSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import type { Config } from "../config.js";
 import { ExecutorError } from "../contract/errors.js";
 import { FRAMEWORKS, type Framework, frameworkRow } from "../contract/frameworks.js";
-import { condaPrefix } from "./conda.js";
+import { condaPrefix, condaPrefixes } from "./conda.js";
 import { installCommand } from "./install-command.js";
 import {
   atLeast,
@@ -13,6 +13,7 @@ import {
   type Interpreter,
   interpreterAt,
   OLDEST_PYTHON,
+  realPath,
 } from "./interpreters.js";
 import { managedEnvironments, setupCommand } from "./managed.js";
 
@@ -33,6 +34,8 @@ export interface Wish {
   readonly framework: string | null;
   /** The directory that relative paths are taken from, and that may hold a `.venv`. */
   readonly cwd: string;
+  /** Directories that the call is bound to; an environment elsewhere is one that `environment` shows. */
+  readonly roots?: readonly string[] | null;
 }
 
 /** An environment that a job might run in, before it is known whether it has what is needed. */
@@ -51,7 +54,7 @@ export interface Candidate {
  *   `framework-not-found` where nothing has the framework.
  */
 export async function chooseEnvironment(config: Config, wish: Wish): Promise<ChosenPython> {
-  const explicit = await explicitCandidate(config, wish.pythonEnv, wish.cwd);
+  const explicit = await explicitCandidate(config, wish.pythonEnv, wish.cwd, wish.roots);
   if (explicit) return { ...chosen(explicit), warnings: [] };
   const frameworks = wanted(wish.framework);
   const warnings: string[] = [];
@@ -76,8 +79,10 @@ export async function explicitCandidate(
   config: Config,
   pythonEnv: string | undefined,
   cwd: string,
+  roots: readonly string[] | null = null,
 ): Promise<Candidate | null> {
   if (pythonEnv !== undefined) {
+    if (roots) refuseOutside(config, pythonEnv, cwd, roots);
     return {
       why: "pythonEnv of the call",
       interpreter: await named(config, pythonEnv, "pythonEnv", cwd),
@@ -167,9 +172,8 @@ async function locate(
   cwd: string,
 ): Promise<Interpreter> {
   if (value.startsWith("conda:")) return locateConda(config, value, key);
-  const home = value === "~" || value.startsWith("~/");
-  const path = home ? join(config.userHome, value.slice(1)) : resolve(cwd, value);
-  if (!home && !value.startsWith("/") && cwd === "/") {
+  const path = absolute(config, value, cwd);
+  if (!value.startsWith("~") && !value.startsWith("/") && cwd === "/") {
     throw refusal(
       key,
       value,
@@ -211,6 +215,42 @@ async function interpreterIn(directory: string): Promise<Interpreter | { problem
     }
   }
   return { problem };
+}
+
+/** Refuses to start what lies outside the roots, unless the user has it among their environments. */
+function refuseOutside(config: Config, sent: string, cwd: string, roots: readonly string[]): void {
+  if (sent.startsWith("conda:")) return;
+  const path = absolute(config, sent, cwd);
+  // Of an interpreter its directory counts: in an environment it is a link to where Python is installed.
+  const isDirectory = statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  const real = realPath(isDirectory ? path : dirname(path));
+  const known = [
+    ...impliedPrefixes(config, config.cwd).map(({ prefix }) => prefix),
+    ...managedEnvironments(config).map(({ interpreter }) => interpreter.prefix),
+    ...condaPrefixes(config),
+    ...versionDirectories(config),
+  ];
+  if ([...roots, ...known].some((directory) => isWithin(realPath(directory), real))) return;
+  throw ExecutorError.invalidConfiguration(
+    `pythonEnv '${path}' is outside the directories that this server may use`,
+    {
+      solution:
+        "Name an environment inside one of them, or one that the tool environment shows: " +
+        `${roots.join(", ") || "there is none"}.`,
+      metadata: { key: "pythonEnv", sent, path, allowed: roots },
+    },
+  );
+}
+
+function isWithin(directory: string, path: string): boolean {
+  return (
+    path === directory || path.startsWith(directory.endsWith("/") ? directory : `${directory}/`)
+  );
+}
+
+function absolute(config: Config, value: string, cwd: string): string {
+  const home = value === "~" || value.startsWith("~/");
+  return home ? join(config.userHome, value.slice(1)) : resolve(cwd, value);
 }
 
 /** Where a link leads whose target is missing; null where there is no link. */
@@ -303,6 +343,14 @@ function statusOf(path: string): Stats | string | undefined {
   } catch (error) {
     return (error as Error).message;
   }
+}
+
+/** Where pyenv and uv keep the Pythons that they have installed. */
+export function versionDirectories({ environment, userHome }: Config): [pyenv: string, uv: string] {
+  return [
+    join(environment.PYENV_ROOT ?? join(userHome, ".pyenv"), "versions"),
+    environment.UV_PYTHON_INSTALL_DIR ?? join(userHome, ".local", "share", "uv", "python"),
+  ];
 }
 
 function capitalized(text: string): string {

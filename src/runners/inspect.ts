@@ -4,7 +4,12 @@ import type { Config } from "../config.js";
 import { ExecutorError } from "../contract/errors.js";
 import { FRAMEWORKS } from "../contract/frameworks.js";
 import { condaPrefixes } from "./conda.js";
-import { chooseEnvironment, explicitCandidate, impliedPrefixes } from "./environments.js";
+import {
+  chooseEnvironment,
+  explicitCandidate,
+  impliedPrefixes,
+  versionDirectories,
+} from "./environments.js";
 import { atLeast, environmentAt, interpreterAt, OLDEST_PYTHON, realPath } from "./interpreters.js";
 import { managedEnvironments, setupCommand } from "./managed.js";
 import { runPython } from "./python.js";
@@ -102,14 +107,18 @@ interface Found {
  * Looks at every Python that a job might run in; each one is started, all at once.
  *
  * @param pythonEnv look at this one only
+ * @param place where a relative one is taken from, and the directories that it is bound to
  * @throws ExecutorError `invalid-configuration` where `pythonEnv` or `ML_EXECUTOR_PYTHON` is no Python
  */
 export async function inspectEnvironments(
   config: Config,
   pythonEnv?: string,
-  cwd = config.cwd,
+  { baseDir: cwd, roots }: { baseDir: string; roots: readonly string[] | null } = {
+    baseDir: config.cwd,
+    roots: null,
+  },
 ): Promise<Inspection> {
-  const found = await findAll(config, pythonEnv, cwd);
+  const found = await findAll(config, pythonEnv, cwd, roots);
   const looked = await Promise.all(found.map((one) => look(config, one)));
   const environments = looked.map(({ environment }) => environment);
   const report = looked.find((one) => one.report !== null)?.report ?? null;
@@ -135,8 +144,9 @@ async function findAll(
   config: Config,
   pythonEnv: string | undefined,
   cwd: string,
+  roots: readonly string[] | null,
 ): Promise<Found[]> {
-  const explicit = await explicitCandidate(config, pythonEnv, cwd);
+  const explicit = await explicitCandidate(config, pythonEnv, cwd, roots);
   const found: Found[] = [];
   const add = (source: string, one: Omit<Found, "source"> | null) => {
     const same = found.some(({ prefix }) => one && realPath(prefix) === realPath(one.prefix));
@@ -230,8 +240,7 @@ async function choice(
 /** What else a call may name: with what is too old last, and why it is of no use. */
 function otherPythons(config: Config, shown: readonly InspectedEnvironment[]): OtherPython[] {
   const { environment, userHome } = config;
-  const pyenv = join(environment.PYENV_ROOT ?? join(userHome, ".pyenv"), "versions");
-  const uv = environment.UV_PYTHON_INSTALL_DIR ?? join(userHome, ".local", "share", "uv", "python");
+  const [pyenv, uv] = versionDirectories(config);
   const others = [
     ...virtualEnvironmentsIn(config.cwd),
     ...virtualEnvironmentsIn(environment.WORKON_HOME ?? join(userHome, ".virtualenvs")),

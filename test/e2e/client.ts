@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
+import { ListRootsRequestSchema } from "@modelcontextprotocol/sdk/types.js";
 import { expect, inject } from "vitest";
 import { until } from "../support.js";
 import { Caller } from "./caller.js";
@@ -26,6 +27,8 @@ export interface Options {
    * `canMount`. `$HOME_OF_STATE` is the state directory.
    */
   mounts?: string;
+  /** The client's MCP roots, as URIs; it has none where left out. */
+  roots?: string[];
 }
 
 /** Whether this user may mount file systems in a namespace of their own: a kernel's decision. */
@@ -66,7 +69,8 @@ export class Server extends Caller {
     super(client);
   }
 
-  static async start({ args = [], env = {}, cwd, home, mounts }: Options = {}): Promise<Server> {
+  static async start(options: Options = {}): Promise<Server> {
+    const { args = [], env = {}, cwd, home, mounts, roots } = options;
     const directory = cwd ?? mkdtempSync(join(tmpdir(), "mlx-e2e-"));
     const state = home ?? join(directory, ".state");
     const command = [process.execPath, BINARY, "serve", ...args];
@@ -82,7 +86,12 @@ export class Server extends Caller {
       cwd: directory,
       stderr: "pipe",
     });
-    const client = new Client({ name: "test", version: "1" });
+    const capabilities = roots ? { roots: {} } : {};
+    const client = new Client({ name: "test", version: "1" }, { capabilities });
+    if (roots) {
+      const listed = { roots: roots.map((uri) => ({ uri })) };
+      client.setRequestHandler(ListRootsRequestSchema, () => listed);
+    }
     const server = new Server(client, transport, directory, state);
     transport.stderr?.on("data", (chunk: Buffer) => server.stderr.push(chunk.toString()));
     client.onerror = (error) => server.impurities.push(error);

@@ -7,14 +7,14 @@ import { temporaryDirectory } from "../support.js";
 describe("where relative paths begin", () => {
   test("without --root: the client's only root, else the working directory", () => {
     const config = { roots: [], cwd: "/cwd" };
-    expect(placeOf(config, [], "p")).toEqual({ baseDir: "/cwd", roots: null, principal: "p" });
+    expect(placeOf(config, null, "p")).toEqual({ baseDir: "/cwd", roots: null, principal: "p" });
     expect(placeOf(config, ["/project"], null)).toMatchObject({ baseDir: "/project", roots: null });
     expect(placeOf(config, ["/a", "/b"], null)).toMatchObject({ baseDir: "/cwd", roots: null });
   });
 
   test("with --root: the first one, and nothing outside of them", () => {
     const config = { roots: ["/a", "/b"], cwd: "/cwd" };
-    expect(placeOf(config, [], null)).toMatchObject({ baseDir: "/a", roots: ["/a", "/b"] });
+    expect(placeOf(config, null, null)).toMatchObject({ baseDir: "/a", roots: ["/a", "/b"] });
   });
 
   test("a client's roots narrow --root", () => {

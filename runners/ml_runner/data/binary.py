@@ -30,9 +30,10 @@ def read_parquet(source: Source, warn: Warn) -> DataFrame:
     pandas = libraries.need("pandas", "pandas")
     parquet = libraries.need("pyarrow.parquet", "pyarrow")
     with _damage(source, "Parquet"):
-        with parquet.ParquetFile(source.path) as file:
+        with source.open() as content, parquet.ParquetFile(content) as file:
             refuse_duplicates(source.path, file.schema_arrow.names)
-        frame = pandas.read_parquet(source.path, engine="pyarrow")
+        with source.open() as content:
+            frame = pandas.read_parquet(content, engine="pyarrow")
     return _without_index(source, frame, warn)
 
 
@@ -44,7 +45,11 @@ def read_parquet_head(
     ``parquet`` is ``pyarrow.parquet``. Errors as ``read_parquet``.
     """
     _refuse_truncated(source)
-    with _damage(source, "Parquet"), parquet.ParquetFile(source.path) as file:
+    with (
+        _damage(source, "Parquet"),
+        source.open() as content,
+        parquet.ParquetFile(content) as file,
+    ):
         refuse_duplicates(source.path, file.schema_arrow.names)
         rows = file.metadata.num_rows
         batch = next(file.iter_batches(batch_size=limit), None)
@@ -71,8 +76,8 @@ def read_feather(source: Source, warn: Warn) -> DataFrame:
     """A Feather or Arrow IPC file. Errors as ``read_parquet``."""
     pandas = libraries.need("pandas", "pandas")
     libraries.need("pyarrow", "pyarrow")
-    with _damage(source, "Feather/Arrow"):
-        frame = pandas.read_feather(source.path)
+    with _damage(source, "Feather/Arrow"), source.open() as content:
+        frame = pandas.read_feather(content)
     return _without_index(source, frame, warn)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_runner import errors, paths
+from ml_runner import bounds, errors, paths
 from ml_runner.data import bounded, describe_model, profile
 from ml_runner.data.head import read_head
 
@@ -42,6 +43,11 @@ def describe(params: dict[str, Any], base_dir: str, roots: list[str] | None) -> 
             metadata={"key": "path", "sent": sent},
         )
     path = paths.resolve(sent, key="path", base_dir=base_dir, roots=roots)
+    with bounds.bound(roots):
+        return _describe(params, path, sent)
+
+
+def _describe(params: dict[str, Any], path: Path, sent: str) -> dict[str, Any]:
     model = describe_model.find(path)
     if model is not None:
         return describe_model.describe(model, sent)

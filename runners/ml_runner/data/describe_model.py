@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
-from ml_runner import descriptors, errors, frameworks
+from ml_runner import bounds, descriptors, errors, frameworks
 from ml_runner.data.bounded import LIMIT_BYTES
 from ml_runner.data.profile import clip
 from ml_runner.report import size_words
@@ -46,7 +47,7 @@ def describe(path: Path, sent: str) -> dict[str, Any]:
         ModelLoadingError: the file cannot be read.
     """
     try:
-        data = path.read_bytes()
+        data = bounds.read_bytes(path)
     except OSError as error:
         raise errors.ModelLoadingError(
             f"'{path}' cannot be read: {error.strerror}",
@@ -79,7 +80,7 @@ def describe(path: Path, sent: str) -> dict[str, Any]:
 
 def _adapter(path: Path) -> Any:
     try:
-        with path.open("rb") as file:
+        with os.fdopen(bounds.open_file(path), "rb") as file:
             head = file.read(_HEAD_BYTES)
     except OSError:
         return None

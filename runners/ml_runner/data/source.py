@@ -14,7 +14,7 @@ import zipfile
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from ml_runner import errors
+from ml_runner import bounds, errors
 
 # What is looked at before a file is parsed; a file that fits is never read a second time.
 HEAD_BYTES = 64 * 1024
@@ -65,8 +65,10 @@ class Source:
         for magic, name in _COMPRESSIONS:
             if start.startswith(magic) and (name != "bz2" or start[4:10] == b"1AY&SY"):
                 self.compression = name
-        if start.startswith(b"PK\x03\x04") and _zipped_table(path) is not None:
-            self.compression = "zip"
+        if start.startswith(b"PK\x03\x04"):
+            with self._open_raw() as file:
+                if _zipped_table(file) is not None:
+                    self.compression = "zip"
         self.head, self.complete = start, len(start) >= self.size
         if self.compression is not None:
             self._read_head(HEAD_BYTES)
@@ -82,7 +84,7 @@ class Source:
             return cast(BinaryIO, lzma.LZMAFile(raw))
         if self.compression == "zip":
             archive = zipfile.ZipFile(raw)
-            return cast(BinaryIO, archive.open(_zipped_table(self.path) or ""))
+            return cast(BinaryIO, archive.open(_zipped_table(raw) or ""))
         return raw
 
     def content(self) -> BinaryIO:
@@ -128,7 +130,7 @@ class Source:
     def _open_raw(self) -> BinaryIO:
         # Without O_NONBLOCK a FIFO put there since the check would block for ever.
         try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            descriptor = bounds.open_file(self.path)
         except OSError as error:
             raise _unreadable(self.path, error) from error
         file = os.fdopen(descriptor, "rb")
@@ -227,10 +229,10 @@ def _refuse_unless_file(path: Path, status: os.stat_result) -> None:
     )
 
 
-def _zipped_table(path: Path) -> str | None:
+def _zipped_table(file: BinaryIO) -> str | None:
     """The only member of a zip archive that is neither NPZ nor an office document."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(file) as archive:
             names = [n for n in archive.namelist() if not n.endswith("/") and "__MACOSX" not in n]
     except (OSError, zipfile.BadZipFile):
         return None

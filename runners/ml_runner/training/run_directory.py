@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_runner import calls, errors, files
+from ml_runner import bounds, calls, errors, files
 from ml_runner.training import checkpoints
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Artifacts:
         """Writes a file whole, and lists it as an artifact where it has a key."""
         path = self.path / name
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            bounds.make_directory(path.parent)
         except OSError as error:
             raise files.CannotWrite(path, error) from error
         content = data.encode() if isinstance(data, str) else data
