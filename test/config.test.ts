@@ -7,9 +7,9 @@ const read = (argv: string[], environment: Record<string, string> = {}, cwd = "/
 
 describe("commands", () => {
   test.each([
-    [[], { name: "serve" }],
-    [["serve", "--root", "a"], { name: "serve" }],
-    [["--root", "a"], { name: "serve" }],
+    [[], { name: "serve", http: null }],
+    [["serve", "--root", "a"], { name: "serve", http: null }],
+    [["--root", "a"], { name: "serve", http: null }],
     [["run", "-"], { name: "run", request: "-" }],
     [["jobs"], { name: "jobs", jobs: { verb: "list", limit: 20, json: false } }],
     [

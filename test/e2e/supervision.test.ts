@@ -170,7 +170,10 @@ describe("a light job in another server's resident process", () => {
   });
 });
 
-test("a zygote that dies again and again: jobs are started afresh", async () => {
+// Six trainings, most of which import their framework first.
+test("a zygote that dies again and again: jobs are started afresh", {
+  timeout: 150_000,
+}, async () => {
   const server = await start();
   const iris = { dataPath: data("iris.csv"), targetColumn: "species" };
   const call = { framework: "sklearn", config: { ...iris, algorithm: "DecisionTreeClassifier" } };
