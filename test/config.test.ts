@@ -7,9 +7,9 @@ const read = (argv: string[], environment: Record<string, string> = {}, cwd = "/
 
 describe("commands", () => {
   test.each([
-    [[], { name: "serve" }],
-    [["serve", "--root", "a"], { name: "serve" }],
-    [["--root", "a"], { name: "serve" }],
+    [[], { name: "serve", http: null }],
+    [["serve", "--root", "a"], { name: "serve", http: null }],
+    [["--root", "a"], { name: "serve", http: null }],
     [["run", "-"], { name: "run", request: "-" }],
     [["jobs"], { name: "jobs", jobs: { verb: "list", limit: 20, json: false } }],
     [
@@ -46,6 +46,9 @@ describe("commands", () => {
     [["doctor", "--root", "a"], /--root/],
     [["--wait", "51"], /--wait is '51'/],
     [["--slots", "0"], /--slots is '0'/],
+    [["--memory-limit", "much"], /--memory-limit is 'much'; it takes a size such as 4GB/],
+    [["--memory-limit", "1MB"], /at least 64MB/],
+    [["run", "-", "--memory-limit", "101%"], /at most 100%/],
     [["--slots", "1.5"], /--slots is '1.5'/],
     [["--log-level", "loud"], /--log-level is 'loud'/],
     [["jobs", "stop", "x"], /'stop' is none of/],
@@ -71,6 +74,16 @@ describe("settings", () => {
     expect(read([]).config.slots).toBe(Math.max(1, Math.min(4, Math.floor(cores / 4))));
     expect(read(["--slots", "1"]).config.threads).toBe(cores);
     expect(read(["--slots", "1000"]).config.threads).toBe(1);
+  });
+
+  test.each([
+    ["4GB", { bytes: 4 * 1024 ** 3 }],
+    ["512 MiB", { bytes: 512 * 1024 ** 2 }],
+    ["1.5g", { bytes: 1.5 * 1024 ** 3 }],
+    ["80%", { share: 0.8 }],
+  ])("--memory-limit %s", (text, limit) => {
+    expect(read(["--memory-limit", text]).config.memoryLimit).toEqual(limit);
+    expect(read([]).config.memoryLimit).toBeNull();
   });
 
   test("the start method is checked", () => {

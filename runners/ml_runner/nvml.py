@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 LIBRARIES = ("libnvidia-ml.so.1", "/usr/lib/wsl/lib/libnvidia-ml.so.1")
@@ -134,7 +134,7 @@ class Device:
 
 
 @contextlib.contextmanager
-def open_nvml() -> Iterator[Nvml | None]:
+def open_nvml() -> Generator[Nvml | None, None, None]:
     """The library for as long as the block lasts; ``None`` where there is no such driver."""
     library = _load()
     if library is None:

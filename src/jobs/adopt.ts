@@ -68,7 +68,8 @@ export class Adopter {
   /** Sees to every job in the state directory that seems to be lost. */
   async adoptOrphans(): Promise<void> {
     const lost = new Map<string, string[]>();
-    for (const { id, madeAt } of await this.store.latest()) {
+    // The oldest first: those that wait for a slot get their places in this order.
+    for (const { id, madeAt } of (await this.store.latest()).reverse()) {
       if (Date.now() - madeAt < YOUNG_MILLISECONDS || (await this.store.ended(id))) continue;
       if ((await control(this.store.directory(id))) === "supervised") continue;
       const job = await this.store.read(id);

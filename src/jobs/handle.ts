@@ -154,6 +154,7 @@ export class JobHandle {
     const until = performance.now() + CANCEL_SECONDS * 1000;
     const waker = new Waker(this.directory, [REPORT]);
     let sentAt = Number.NEGATIVE_INFINITY;
+    let noted = false;
     try {
       await this.launchOf(this.id)?.cancel();
       while (!(await this.store.ended(this.id))) {
@@ -162,13 +163,23 @@ export class JobHandle {
         if (now - sentAt >= RESEND_MILLISECONDS) {
           const state = await control(this.directory, "cancel");
           if (state === "supervised") sentAt = now;
-          else if (!this.launchOf(this.id)) await this.adopter.adoptIfLost(this.request);
+          else if (!this.launchOf(this.id)) {
+            await (noted ? this.adopter.adoptIfLost(this.request) : this.#leaveNote());
+            noted = true;
+          }
         }
         await waker.next(sentAt === now ? until - now : RETRY_MILLISECONDS);
       }
     } finally {
       waker.close();
     }
+  }
+
+  /** For a job that another server is bringing on its way, or has in its resident process. */
+  async #leaveNote(): Promise<void> {
+    await this.store.askToStop(this.id);
+    // Where nobody has it yet, this ends it; whoever comes to it later finds it ended.
+    await this.adopter.adopt(this.request);
   }
 
   #notCancelled(): ExecutorError {
@@ -179,9 +190,7 @@ export class JobHandle {
       `Job ${id} did not end within ${CANCEL_SECONDS} seconds`,
       {
         solution:
-          this.request.lane === "light"
-            ? "It is a short call in another server's process, and ends by itself: see job-status."
-            : "Its processes may hang in the kernel (a dead network mount, a GPU driver): see job-status.",
+          "Its processes may hang in the kernel (a dead network mount, a GPU driver): see job-status.",
         metadata: { jobId: id },
         nextCall: next,
       },

@@ -15,6 +15,7 @@ import type { Store } from "./store.js";
 import { cannotWrite } from "./suffering.js";
 
 const DEFAULT_TIMEOUT_SECONDS = 3600;
+const LOOK_MILLISECONDS = 200;
 
 /** The seconds that a job may run. */
 export const timeoutOf = (job: JobRequest): number =>
@@ -91,7 +92,9 @@ export class Launches {
     );
     onLight(call);
     if (signal.aborted) await call.cancel();
+    const watch = this.#watchForStop(job, call);
     const outcome = await call.outcome;
+    clearInterval(watch);
     if ("answer" in outcome) return outcome.answer as Answer;
     if (!("declined" in outcome)) return await this.#end(job, this.#death(job, outcome));
     this.log.debug({ job: job.id, why: outcome.declined }, "the resident process declined");
@@ -99,6 +102,14 @@ export class Launches {
     const heavy = { ...job, lane: lane.name, slots: lane.slots, exclusive: lane.exclusive };
     await this.store.write(heavy);
     return await this.#supervise(heavy, runtime, signal);
+  }
+
+  /** Another server or command cannot reach the resident process: it leaves a note in the directory. */
+  #watchForStop(job: JobRequest, call: LightCall): NodeJS.Timeout {
+    const look = async () => {
+      if (await this.store.isToStop(job.id)) await call.cancel();
+    };
+    return setInterval(() => void look(), LOOK_MILLISECONDS).unref();
   }
 
   async #hasBegun(job: JobRequest): Promise<boolean> {

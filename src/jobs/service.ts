@@ -15,6 +15,7 @@ import {
 } from "../contract/index.js";
 import type { Logger } from "../log.js";
 import { chooseEnvironment } from "../runners/environments.js";
+import { logsDirectory } from "../runners/logs.js";
 import { RunnerPool } from "../runners/pool.js";
 import { runPython } from "../runners/python.js";
 import { Vocabularies, type Vocabulary } from "../runners/vocabulary.js";
@@ -48,6 +49,8 @@ export class JobService {
   readonly #launches: Launches;
   readonly #board: Board;
   readonly #vocabularies: Vocabularies;
+  /** Settles when every call so far has been handed over. */
+  #submitting: Promise<unknown> = Promise.resolve();
   #lastFramework: string | null = null;
   #hourly: NodeJS.Timeout | undefined;
 
@@ -73,6 +76,18 @@ export class JobService {
    * @throws ExecutorError where no Python can run it, or where its `requestId` stands for another call
    */
   async submit(args: JobArguments, place: Place): Promise<JobHandle> {
+    const before = this.#submitting;
+    let done: () => void = () => undefined;
+    this.#submitting = Promise.all([before, new Promise<void>((resolve) => (done = resolve))]);
+    try {
+      return await this.#submit(args, place, before);
+    } finally {
+      done();
+    }
+  }
+
+  /** @param before settles when the calls before this one have their place */
+  async #submit(args: JobArguments, place: Place, before: Promise<unknown>): Promise<JobHandle> {
     const { requestId, ...request } = args;
     const { baseDir } = place;
     const hint = await frameworkHint(args.framework, args.config, baseDir, this.config.userHome);
@@ -108,6 +123,8 @@ export class JobService {
     if (!made) return this.#same(job, request, place);
     const framework = hint ?? (await this.#usualFramework());
     this.#lastFramework = framework;
+    // In the order of the calls, whatever each of them had to look up; a light one waits for nobody.
+    if (lane.name !== "light") await before;
     this.#launches.start(job, { executable: python.executable, framework });
     return this.#handle(job);
   }
@@ -221,7 +238,7 @@ export class JobService {
     const tidy = () =>
       this.#background("pruning", async () => {
         await prune(this.#store, Date.now());
-        await pruneLogs(join(this.config.home, "logs"), Date.now());
+        await pruneLogs(logsDirectory(this.config), Date.now());
       });
     void this.#background("adopting", () => this.#adopter.adoptOrphans()).then(tidy);
     this.#hourly ??= setInterval(tidy, HOUR_MILLISECONDS).unref();

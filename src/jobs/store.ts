@@ -26,6 +26,7 @@ import { cannotWrite, damagedReport } from "./suffering.js";
 // As nanoid's own, without "-" and "_": an id may begin a command line's argument.
 const newId = customAlphabet("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", 21);
 const YOUNG_MILLISECONDS = 60_000;
+const STOP = "stop.json";
 const ID = /^[A-Za-z0-9_-]{1,64}$/;
 
 /** The directories of jobs: the truth about them, shared with every server and command on the machine. */
@@ -255,6 +256,16 @@ export class Store {
   /** Leaves an answer for whoever publishes the job's end. */
   async propose(id: string, answer: Answer): Promise<void> {
     await replace(join(this.directory(id), "result.json"), JSON.stringify(answer));
+  }
+
+  /** Leaves a note that the job is to end, for whoever has it: see `docs/protocol.md`. */
+  async askToStop(id: string): Promise<void> {
+    await replace(join(this.directory(id), STOP), JSON.stringify({ reason: "cancelled" }));
+  }
+
+  /** Whether somebody has left such a note. */
+  async isToStop(id: string): Promise<boolean> {
+    return await exists(join(this.directory(id), STOP));
   }
 
   /** Removes a job that has ended, and the caller's own id that stood for it. */

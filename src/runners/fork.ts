@@ -1,6 +1,6 @@
 import type { Config } from "../config.js";
 import type { Logger } from "../log.js";
-import type { Launcher, Runtime } from "./launch.js";
+import { abortable, InOrder, type Launcher, type Runtime } from "./launch.js";
 import { Resident } from "./resident.js";
 import { siteStamp } from "./site-packages.js";
 import { type OnExit, Zygote } from "./zygote.js";
@@ -23,6 +23,8 @@ interface Deaths {
 export class ForkLauncher implements Launcher {
   readonly #zygotes = new Map<string, Promise<Zygote>>();
   readonly #deaths = new Map<string, Deaths>();
+  /** Jobs on their way to a zygote, by executable and framework: they reach it in order. */
+  readonly #lines = new Map<string, InOrder>();
   readonly #sweep: NodeJS.Timeout;
   #closed = false;
 
@@ -35,9 +37,19 @@ export class ForkLauncher implements Launcher {
   }
 
   async supervise(runtime: Runtime, jobDir: string, onExit: OnExit, signal: AbortSignal) {
-    const zygote = await this.#zygote(runtime);
-    await abortable(zygote.ready, signal);
-    await zygote.supervise(jobDir, onExit);
+    const { executable, framework } = runtime;
+    const name = `${executable}\0${framework}`;
+    const line = this.#lines.get(name) ?? new InOrder();
+    this.#lines.set(name, line);
+    const { asked } = await abortable(
+      line.next(async () => {
+        const zygote = await this.#zygote(runtime);
+        await abortable(zygote.ready, signal);
+        return { asked: zygote.supervise(jobDir, onExit) };
+      }),
+      signal,
+    );
+    await asked;
   }
 
   async resident(runtime: Runtime, socket: string): Promise<Resident> {
@@ -103,19 +115,6 @@ export class ForkLauncher implements Launcher {
       this.log.debug({ zygote: zygote.label }, "zygote let go");
       await zygote.end();
     }
-  }
-}
-
-async function abortable(promise: Promise<unknown>, signal: AbortSignal): Promise<void> {
-  signal.throwIfAborted();
-  const gone = new AbortController();
-  const aborted = new Promise((_, reject) => {
-    signal.addEventListener("abort", () => reject(signal.reason), { signal: gone.signal });
-  });
-  try {
-    await Promise.race([promise, aborted]);
-  } finally {
-    gone.abort();
   }
 }
 

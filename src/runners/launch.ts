@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { open } from "node:fs/promises";
+import type { Socket } from "node:net";
 import { constants } from "node:os";
 import { join } from "node:path";
 import type { Config } from "../config.js";
@@ -36,11 +37,28 @@ export interface Launcher {
   close(): Promise<void>;
 }
 
+/** Lets things that take their time begin one after the other, in the order in which they were asked. */
+export class InOrder {
+  #last: Promise<unknown> = Promise.resolve();
+
+  /** @param begin may take its time; the next begins when it has settled */
+  next<T>(begin: () => Promise<T>): Promise<T> {
+    const mine = this.#last.then(begin);
+    this.#last = mine.catch(() => undefined);
+    return mine;
+  }
+}
+
 /** Where a supervisor that was started afresh tells why it could not even begin. */
 export const SUPERVISOR_LOG = "supervisor.log";
 
+/** A supervisor that takes longer to come up is overtaken rather than waited for. */
+const QUEUE_MILLISECONDS = 3000;
+
 /** Starts every process afresh: where forking is unsafe, and where a fork did not come to be. */
 export class SpawnLauncher implements Launcher {
+  readonly #inOrder = new InOrder();
+
   constructor(
     private readonly config: Config,
     private readonly log: Logger,
@@ -48,11 +66,25 @@ export class SpawnLauncher implements Launcher {
   ) {}
 
   async supervise({ executable }: Runtime, jobDir: string, onExit: OnExit, signal: AbortSignal) {
+    const started = new Promise<void>((resolve, reject) => {
+      const begin = async () => {
+        const { inQueue } = await this.#supervise(executable, jobDir, onExit, signal);
+        resolve();
+        // Only then may the next one begin.
+        await inQueue;
+      };
+      this.#inOrder.next(begin).catch(reject);
+    });
+    await abortable(started, signal);
+  }
+
+  async #supervise(executable: string, jobDir: string, onExit: OnExit, signal: AbortSignal) {
     signal.throwIfAborted();
     const stderr = await open(join(jobDir, SUPERVISOR_LOG), "a", 0o600);
     try {
       const { child, exited } = await spawnPython(this.config, executable, ["supervise", jobDir], {
         stderr: stderr.fd,
+        stdout: "pipe",
         detached: true,
       });
       this.log.debug({ jobDir, pid: child.pid }, "supervisor spawned");
@@ -64,6 +96,7 @@ export class SpawnLauncher implements Launcher {
         clearTimeout(late);
         onExit(statusOf(exit));
       });
+      return { inQueue: endOf(child.stdout as Socket) };
     } finally {
       await stderr.close();
     }
@@ -97,6 +130,34 @@ export class SpawnLauncher implements Launcher {
   async close(): Promise<void> {
     // Residents end with their connection.
   }
+}
+
+/** What `promise` gives; rejects with the signal's reason as soon as that is aborted. */
+export async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  const gone = new AbortController();
+  const aborted = new Promise<never>((_, reject) => {
+    signal.addEventListener("abort", () => reject(signal.reason), { signal: gone.signal });
+  });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    gone.abort();
+  }
+}
+
+/** A supervisor closes its stdout once it has its slot, or its place in the queue. */
+async function endOf(stdout: Socket): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, QUEUE_MILLISECONDS);
+  });
+  // It does not keep this program from ending.
+  stdout.unref();
+  const closed = new Promise<void>((resolve) => stdout.once("close", () => resolve()).resume());
+  await Promise.race([closed, late]);
+  clearTimeout(timer);
+  stdout.destroy();
 }
 
 /** As `os.waitstatus_to_exitcode` tells it: negative for a signal. */

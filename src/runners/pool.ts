@@ -7,6 +7,7 @@ import type { Logger } from "../log.js";
 import { ForkLauncher } from "./fork.js";
 import { type LightCall, LightLane, type LightOwner } from "./lane.js";
 import { type Launcher, type Runtime, SpawnLauncher } from "./launch.js";
+import { boundLogs, logsDirectory } from "./logs.js";
 import type { ResidentCall } from "./resident.js";
 import type { OnExit } from "./zygote.js";
 
@@ -27,10 +28,10 @@ export class RunnerPool {
   readonly #lanes = new Map<string, KnownLane>();
   #sockets: Promise<string> | null = null;
   #socketNumber = 0;
-  readonly #sweep = setInterval(() => this.#letLanesGo(), SWEEP_MILLISECONDS).unref();
+  readonly #sweep = setInterval(() => this.#tidy(), SWEEP_MILLISECONDS).unref();
 
   constructor(
-    config: Config,
+    private readonly config: Config,
     private readonly log: Logger,
   ) {
     this.#spawn = new SpawnLauncher(config, log);
@@ -90,6 +91,13 @@ export class RunnerPool {
   /** Prepares the processes for `runtime`, so that its first job need not wait for an import. */
   async warm(runtime: Runtime): Promise<void> {
     await this.#launcher.warm(runtime);
+  }
+
+  #tidy(): void {
+    this.#letLanesGo();
+    void boundLogs(logsDirectory(this.config)).catch((error) =>
+      this.log.debug({ err: error }, "logs could not be bounded"),
+    );
   }
 
   /** Lets resident processes go that were not used for a while; their zygotes can then end too. */

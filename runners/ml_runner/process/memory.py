@@ -12,7 +12,7 @@ import os
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ml_runner.process import system
 
@@ -123,16 +123,14 @@ def _amounts(mount: str, path: str, limit: str, usage: str, reclaimable: str) ->
     # In a container the mount shows the container's own cgroup at its root, while the path may be
     # that seen from outside: what does not exist is passed over on the way up.
     found: list[int] = []
-    inner = os.path.normpath("/" + path.lstrip("/"))
-    while True:
-        folder = Path(mount + inner.rstrip("/"))
+    inner = PurePosixPath(os.path.normpath("/" + path.lstrip("/")))
+    for place in (inner, *inner.parents):
+        folder = Path(f"{mount}{place}")
         most, used = _number(folder / limit), _number(folder / usage)
         if most is not None and used is not None and most < _NO_LIMIT:
             cached = _pairs(folder / "memory.stat").get(reclaimable, 0)
             found.append(most - used + cached)
-        if inner == "/":
-            return found
-        inner = os.path.dirname(inner)
+    return found
 
 
 def _number(path: Path) -> int | None:

@@ -7,7 +7,7 @@ import os
 import re
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,7 +73,7 @@ class Limit:
         chosen = record.get("memoryLimit")
         asked = chosen or {"share": DEFAULT_SHARE}
         if "bytes" in asked:
-            return cls(asked["bytes"], "set by --memory-limit", chosen=True)
+            return cls(int(asked["bytes"]), "set by --memory-limit", chosen=True)
         left = memory.left()
         if left is None:
             return cls(None, "unknown")
@@ -187,7 +187,7 @@ class Excess:
 
 
 @contextlib.contextmanager
-def bounded(record: dict[str, Any]) -> Iterator[None]:
+def bounded(record: dict[str, Any]) -> Generator[None, None, None]:
     """While it lasts, this process cannot take more than the limit of the job of a ``JobRequest``.
 
     For a process without a supervisor. The kernel refuses what goes beyond, and Python raises

@@ -250,3 +250,83 @@ def work_and_answer(directory: Path) -> None:
         job.progress("round", done + 1, 5)
         time.sleep(0.01)
     succeed(directory)
+
+
+def say_gpu_and_loop(directory: Path) -> None:
+    """Says which GPUs it sees."""
+    (directory / "gpu").write_text(os.environ.get("CUDA_VISIBLE_DEVICES", "none set"))
+    note(directory, os.getpid())
+    while True:
+        time.sleep(1)
+
+
+def use_gpu(directory: Path) -> None:
+    """Computes on GPU 0, with a child, beside a stranger, until it has been sampled."""
+    child = subprocess.Popen([sys.executable, "-c", SLEEP])
+    state = Path(os.environ["FAKE_NVML_STATE"])
+    time.sleep(0.5)
+    state.write_text(f"0 {os.getpid()} {2 << 30}\n0 {child.pid} {3 << 30}\n0 1 {1 << 30}\n")
+    time.sleep(2.5)
+    child.kill()
+    child.wait()
+    report = {"exitCode": 0, "gpuUsed": True, "metadata": {}}
+    answer(directory, {"executionReport": report})
+
+
+def fill_memory(directory: Path) -> None:
+    """Fills 16 MiB after 16 MiB of memory; not for ever, should nobody end it."""
+    note(directory, os.getpid())
+    held = []
+    while len(held) < 128:
+        held.append(b"x" * (16 << 20))
+    succeed(directory)
+
+
+def fill_memory_in_children(directory: Path) -> None:
+    """Has three children that each fill 60 MiB, one of them in a session of its own."""
+    job = Job(directory)
+    job.checkpoint_saved(directory / "artifacts" / "last.ckpt", "round", 40)
+    code = "held = b'x' * (60 << 20); import time; time.sleep(600)"
+    for own in (True, False, False):
+        note(directory, subprocess.Popen([sys.executable, "-c", code], start_new_session=own).pid)
+    time.sleep(600)
+
+
+def share_memory(directory: Path) -> None:
+    """Fills 80 MiB and has four children that share it with their parent."""
+    held = b"x" * (80 << 20)
+    for _ in range(4):
+        if os.fork() == 0:
+            time.sleep(600)
+    time.sleep(2.5)
+    answer(directory, {"executionReport": {"exitCode": 0, "held": len(held)}})
+
+
+def map_a_file(directory: Path) -> None:
+    """Reads 300 MiB through a memory map: the kernel can let that go."""
+    import mmap
+
+    path = directory / "large"
+    with open(path, "wb") as file:
+        for _ in range(300):
+            file.write(b"x" * (1 << 20))
+    with open(path, "rb") as file:
+        mapped = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        read = sum(mapped[place] for place in range(0, len(mapped), 4096))
+        time.sleep(1.5)
+    answer(directory, {"executionReport": {"exitCode": 0, "read": read}})
+
+
+def save_slowly(directory: Path) -> None:
+    """Takes 4.5 s to write a checkpoint when it is asked to stop."""
+    job = Job(directory)
+    job.listen_for_cancel()
+    try:
+        with job.stopping_at_checks():
+            note(directory, os.getpid())
+            while not job.cancel_requested:
+                time.sleep(0.01)
+            time.sleep(4.5)
+            job.checkpoint_saved(directory / "artifacts" / "last.ckpt", "epoch", 7)
+    except errors.Cancelled as error:
+        answer(directory, error.to_answer())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,16 @@ def test_an_answer_that_was_written_stands(lab: Lab) -> None:
     supervisor.wait()
     assert adopt(lab, job) == "published"
     assert "executionReport" in lab.answer(job)
+
+
+def test_a_cancel_at_any_moment_of_a_supervisors_start_is_heard(lab: Lab) -> None:
+    for step in range(16):
+        job = lab.job(slots=1)
+        supervisor = lab.supervise(job, "loop")
+        if step % 2:
+            # The very moments around the opening of the FIFO.
+            until(lambda job=job: (job / "control").exists())
+        time.sleep(step // 2 * 0.004)
+        control.cancel(job)
+        assert lab.error(job)["type"] == "cancelled"
+        assert supervisor.wait(10) == 0

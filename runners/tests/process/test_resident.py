@@ -231,3 +231,34 @@ def test_a_request_that_is_no_message_ends_it(resident: Make) -> None:
     connection.tell(type="nonsense", id=1)
     assert connection.at_end()
     until(lambda: not alive(connection.pid))
+
+
+def test_a_call_that_explodes_is_refused_memory_and_goes_to_a_process_of_its_own(
+    lab: Lab, resident: Make
+) -> None:
+    iris(lab)
+    (lab.work / "greedy.py").write_text(
+        "from sklearn.dummy import DummyClassifier\n"
+        "class Greedy(DummyClassifier):\n"
+        "    def fit(self, X, y):\n"
+        "        held = b'x' * (4 << 30)\n"
+        "        return super().fit(X, y)\n"
+    )
+    sent = request()
+    config = {**sent["config"], "modelScript": "greedy.py"}
+    for key in ("algorithm", "hyperparameters"):
+        config.pop(key, None)
+    connection = resident()
+    job = lab.job(
+        lane="light",
+        request={**sent, "config": config},
+        memoryLimit={"bytes": 1 << 30},
+    )
+    message = connection.run(job)
+    assert message["type"] == "decline", message
+    assert "memory" in message["why"]
+    assert events(job)[-1]["type"] == "declined"
+    assert not has_event(job, "ended")
+    # The process is unhurt, and bounded no longer.
+    after = lab.job(lane="light", request={**request(), "outputDir": "run"})
+    assert connection.run(after)["answer"]["executionReport"]["status"] == "success"

@@ -123,3 +123,17 @@ def _wait_until_queued_or_running(job: Path) -> None:
 
 def _interval(job: Path) -> tuple[float, float]:
     return event(job, "started")["time"], event(job, "ended")["time"]
+
+
+def test_queued_jobs_that_nobody_supervises_are_adopted_in_the_order_of_the_call(lab: Lab) -> None:
+    running = lab.job(slots=1)
+    lab.supervise(running, "loop")
+    until(lambda: pids(running))
+    # They fail at once, which is as good as anything they could do.
+    jobs = [lab.job(slots=1) for _ in range(12)]
+    lab.runner("adopt", *map(str, jobs)).wait(60)
+    cancel(running)
+    for job in jobs:
+        lab.answer(job)
+    started = [event(job, "started")["time"] for job in jobs]
+    assert started == sorted(started)
