@@ -73,7 +73,7 @@ def describe(
     # Through JSON once, so that what is signed is what will be read.
     record = json.loads(json.dumps(record, default=repr))
     record["hmac"] = _signature(record)
-    return json.dumps(record, ensure_ascii=False, indent=1).encode("utf-8", "backslashreplace")
+    return files.to_json(record, indent=1)
 
 
 def saved_script(main: str, sources: Mapping[str, bytes]) -> dict[str, Any]:

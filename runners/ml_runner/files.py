@@ -67,11 +67,17 @@ def _write_atomic(path: Path, data: bytes, *, durable: bool) -> None:
         sync_directory(path.parent)
 
 
+def to_json(value: Any, **options: Any) -> bytes:
+    """``json.dumps`` as UTF-8, with its ``options``.
+
+    Half a surrogate pair, which the name of a file may hold, becomes its escape.
+    """
+    return json.dumps(value, ensure_ascii=False, **options).encode("utf-8", "backslashreplace")
+
+
 def write_json(path: Path, value: Any, *, durable: bool = True) -> None:
     """``write_atomic`` of strict JSON (no NaN: that raises ``ValueError``)."""
-    text = json.dumps(value, ensure_ascii=False, allow_nan=False)
-    # Half a surrogate pair (of a file's name, say) becomes its escape, as JSON has it.
-    write_atomic(path, text.encode("utf-8", "backslashreplace"), durable=durable)
+    write_atomic(path, to_json(value, allow_nan=False), durable=durable)
 
 
 def read_json(path: Path) -> Any:

@@ -154,15 +154,14 @@ def _finite(value: Any, path: str, infinite: list[str]) -> Any:
 
 
 def _size(report: dict[str, Any]) -> int:
-    text = json.dumps({"executionReport": report}, ensure_ascii=False, separators=(",", ":"))
-    return len(text.encode("utf-8", "backslashreplace"))
+    return len(files.to_json({"executionReport": report}, separators=(",", ":")))
 
 
 def _fit(job: Job, report: dict[str, Any]) -> dict[str, Any]:
     """Trims lists of scores, then samples, then matrices, then the rest, until the report fits."""
     if _size(report) <= LIMIT_BYTES:
         return report
-    whole = json.dumps(report, ensure_ascii=False, indent=1).encode("utf-8", "backslashreplace")
+    whole = files.to_json(report, indent=1)
     path = job.output_dir / FULL_FILE
     files.write_atomic(path, whole, durable=not job.light)
     shown = job.show(path)

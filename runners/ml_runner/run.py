@@ -38,8 +38,7 @@ def main(source: str, memory_limit: dict[str, Any] | None = None) -> int:
         answer = _run(_read(source), memory_limit)
     except Exception as error:
         answer = failures.to_error(error).to_answer()
-    text = json.dumps(answer, ensure_ascii=False, indent=2) + "\n"
-    sys.stdout.write(text.encode("utf-8", "backslashreplace").decode())
+    sys.stdout.write(files.to_json(answer, indent=2).decode() + "\n")
     return ending.exit_code_of(answer)
 
 

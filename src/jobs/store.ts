@@ -33,6 +33,8 @@ const ID = /^[A-Za-z0-9_-]{1,64}$/;
 export class Store {
   readonly jobs: string;
   readonly #requests: string;
+  /** When each job was made, once it is known: thousands of files are not to be looked at for a list. */
+  readonly #madeAt = new Map<string, number>();
   #made: Promise<void> | null = null;
 
   /** @param home the state directory; made when first written to */
@@ -227,11 +229,17 @@ export class Store {
   /** The ids of all jobs, the latest first; also of directories that were meant to become one. */
   async latest(): Promise<{ id: string; madeAt: number }[]> {
     const names = await readdir(this.jobs).catch(() => [] as string[]);
+    if (this.#madeAt.size > 2 * names.length) this.#madeAt.clear();
     const found = await Promise.all(
       names.map(async (id) => {
+        const known = this.#madeAt.get(id);
+        if (known !== undefined) return { id, madeAt: known };
         const directory = join(this.jobs, id);
         const request = await stat(join(directory, "request.json")).catch(() => null);
-        if (request) return { id, madeAt: request.mtimeMs };
+        if (request) {
+          this.#madeAt.set(id, request.mtimeMs);
+          return { id, madeAt: request.mtimeMs };
+        }
         const empty = await stat(directory).catch(() => null);
         // A young one is on its way.
         const lost = empty?.isDirectory() && Date.now() - empty.mtimeMs > YOUNG_MILLISECONDS;

@@ -2,6 +2,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, expect, inject, test } from "vitest";
+import { temporaryDirectory } from "../support.js";
 import { data, type Options, ROOT, Server } from "./client.js";
 
 /**
@@ -114,7 +115,7 @@ test("conda: a change of its variables is seen by the next job", async () => {
 });
 
 test("conda by name, and a script of it that fails is told as a warning", async () => {
-  const home = join(import.meta.dirname, "nonexistent");
+  const home = join(temporaryDirectory(), "nonexistent");
   const server = await start({ env: { HOME: home } });
   const root = join(server.cwd, "miniforge3");
   const prefix = join(root, "envs/research");

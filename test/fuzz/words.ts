@@ -99,6 +99,13 @@ export function wordsFor(world: World): (key: string) => fc.Arbitrary<unknown> |
     fc.constantFrom("kind", "kind", "a", "b", "c", "weight", "town", "y", "x", "0"),
     hostileString,
   );
+  const pythons = mostly(
+    fc.constantFrom("nowhere", "/bin", "/dev/null", "conda:no-such", world.directory, "~nobody/x"),
+    fc.oneof(
+      fc.constantFrom("/bin/true", "/bin/false", join(world.directory, "bad")),
+      hostileString,
+    ),
+  );
   const timeout = fc.oneof(
     { weight: 20, arbitrary: fc.constant(3) },
     { weight: 1, arbitrary: fc.constantFrom(1e-9, 0.5, 31536000) },
@@ -107,6 +114,7 @@ export function wordsFor(world: World): (key: string) => fc.Arbitrary<unknown> |
     [/^(dataPath|inputData|testData|validationData|sampleData)$/, data],
     [/^(model(Path|Id|s)|checkpointPath|runDir|compiledModel)$/, models],
     [/^timeout$/, timeout],
+    [/^pythonEnv$/, pythons],
     [/^path$/, fc.oneof(data, models)],
     [/^output(Dir|Path)$/, outputs],
     [/^modelScript$/, scripts],

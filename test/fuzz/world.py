@@ -22,7 +22,9 @@ numbers = pd.DataFrame({name: random.normal(size=ROWS).round(3) for name in "abc
 classes = numbers.assign(kind=np.where(numbers.a + numbers.b > 0, "yes", "no"))
 several = numbers.assign(kind=random.choice(["x", "y", "z"], ROWS), weight=random.random(ROWS))
 mixed = numbers.assign(
-    a=numbers.a.where(numbers.a > -0.5), town=random.choice(["Ulm", "Köln"], ROWS), kind=random.random(ROWS)
+    a=numbers.a.where(numbers.a > -0.5),
+    town=random.choice(["Ulm", "Köln"], ROWS),
+    kind=random.random(ROWS),
 )
 
 classes.to_csv(good / "classes.csv", index=False)
@@ -68,8 +70,18 @@ write("scalar.json", "42")
 write("nan.json", '[{"a": NaN, "kind": Infinity}, {"a": 1e999, "kind": -0.0}]')
 write("objects.jsonl", '{"a": {"b": [1, {}]}, "kind": [1]}\n{"a": null}\n[]\n"x"\n')
 write("surrogate.jsonl", '{"a": "\\ud800", "kind": "\\udfff"}\n' * 4)
-write("huge-claim.npy", b"\x93NUMPY\x01\x00v\x00" + b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000, 9), }".ljust(117) + b"\n")
-write("objects.npy", b"\x93NUMPY\x01\x00v\x00" + b"{'descr': '|O', 'fortran_order': False, 'shape': (3,), }".ljust(117) + b"\ncos\nsystem\n")
+write(
+    "huge-claim.npy",
+    b"\x93NUMPY\x01\x00v\x00"
+    + b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000, 9), }".ljust(117)
+    + b"\n",
+)
+write(
+    "objects.npy",
+    b"\x93NUMPY\x01\x00v\x00"
+    + b"{'descr': '|O', 'fortran_order': False, 'shape': (3,), }".ljust(117)
+    + b"\ncos\nsystem\n",
+)
 write("zip.npz", b"PK\x03\x04 this is no archive")
 write("fake.parquet", b"PAR1" + bytes(100) + b"PAR1")
 write("fake.feather", b"ARROW1\x00\x00" + bytes(50))
@@ -94,7 +106,9 @@ os.link(bad / "header.csv", bad / "line\nbreak.csv")
 )
 (scripts / "raises.py").write_text("raise RuntimeError('at import: \\ud800')\n")
 (scripts / "wrong.py").write_text("def build_model(:\n")
-(scripts / "exits.py").write_text("import os\nprint('{\"jsonrpc\": \"2.0\"}', flush=True)\nos._exit(3)\n")
+(scripts / "exits.py").write_text(
+    'import os\nprint(\'{"jsonrpc": "2.0"}\', flush=True)\nos._exit(3)\n'
+)
 (scripts / "leaves.py").write_text("import sys\nsys.exit('no more')\n")
 (scripts / "nothing.py").write_text("")
 (scripts / "returns.py").write_text("def build_model():\n    return 42\n")

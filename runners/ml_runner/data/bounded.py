@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
+from ml_runner import files
 from ml_runner.data.profile import clip
 
 LIMIT_BYTES = 2048
@@ -94,4 +94,4 @@ def _least(column: dict[str, Any]) -> dict[str, Any]:
 
 
 def _size(value: dict[str, Any]) -> int:
-    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace"))
+    return len(files.to_json(value, separators=(",", ":")))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
-from ml_runner import bounds, descriptors, errors, frameworks
+from ml_runner import bounds, descriptors, errors, files, frameworks
 from ml_runner.data.bounded import LIMIT_BYTES
 from ml_runner.data.profile import clip
 from ml_runner.report import size_words
@@ -106,4 +105,4 @@ def _fit(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def _size(value: Any) -> int:
-    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace"))
+    return len(files.to_json(value, separators=(",", ":")))

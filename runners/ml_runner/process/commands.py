@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -154,8 +153,7 @@ def _adopt(options: argparse.Namespace) -> int:
 
 
 def _say(value: object, out: IO[str]) -> None:
-    text = json.dumps(value, ensure_ascii=False) + "\n"
-    out.write(text.encode("utf-8", "backslashreplace").decode())
+    out.write(files.to_json(value).decode() + "\n")
     out.flush()
 
 

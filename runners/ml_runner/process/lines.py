@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
+from ml_runner import files
+
 _CHUNK_BYTES = 65536
 
 
@@ -48,7 +50,7 @@ class LineReader:
 
 def send(descriptor: int, message: dict[str, Any]) -> None:
     """Writes one message whole. Raises ``OSError`` where nobody reads any more."""
-    data = json.dumps(message, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace") + b"\n"
+    data = files.to_json(message, allow_nan=False) + b"\n"
     while data:
         data = data[os.write(descriptor, data) :]
 

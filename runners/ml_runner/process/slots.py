@@ -73,9 +73,10 @@ class SlotQueue:
         Returns once it has its place in the queue: whoever comes later gets a later one.
         """
         queue = os.open(self._queue_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # Now: the thread closes it when it has had its turn.
+        inode = os.fstat(queue).st_ino
         self._thread = threading.Thread(target=self._wait, args=(queue, notify), daemon=True)
         self._thread.start()
-        inode = os.fstat(queue).st_ino
         give_up = time.monotonic() + _PLACE_SECONDS
         while self._thread.is_alive() and not self._has_turn and time.monotonic() < give_up:
             if system.waits_for_flock(inode):
