@@ -24,6 +24,7 @@ import {
 } from "@modelcontextprotocol/sdk/types.js";
 import { createLogger } from "../../src/log.js";
 import { listen } from "../../src/mcp/transports/http.js";
+import { untilSignal } from "../../src/mcp/transports/signals.js";
 import { ENUMS, PRIMITIVES } from "./elicitations.js";
 
 type Extra = RequestHandlerExtra<ServerRequest, ServerNotification>;
@@ -264,7 +265,7 @@ function createServer(): Server {
   return server;
 }
 
-const { url } = await listen(
+const { url, close } = await listen(
   {
     host: "127.0.0.1",
     port: 0,
@@ -281,3 +282,5 @@ const { url } = await listen(
   createLogger("warn"),
 );
 process.stderr.write(`Serving MCP at ${url}/mcp (the conformance suite's fixtures)\n`);
+await untilSignal();
+await close();

@@ -51,10 +51,14 @@ export class HttpServer {
     readonly home: string,
   ) {}
 
-  static async start({ args = [], env = {}, cwd, home }: Options = {}): Promise<HttpServer> {
+  /** @param program what is run instead of the binary: something that says where it serves as that does */
+  static async start(
+    { args = [], env = {}, cwd, home }: Options = {},
+    program = [BINARY, "serve", "--http", "--port", "0"],
+  ): Promise<HttpServer> {
     const directory = cwd ?? mkdtempSync(join(tmpdir(), "mlx-http-"));
     const state = home ?? join(directory, ".state");
-    const child = spawn(process.execPath, [BINARY, "serve", "--http", "--port", "0", ...args], {
+    const child = spawn(process.execPath, [...program, ...args], {
       cwd: directory,
       env: serverEnvironment(state, env),
       stdio: ["ignore", "pipe", "pipe"],
