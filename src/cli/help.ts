@@ -49,7 +49,7 @@ with --http: Streamable HTTP at /mcp, and for older clients HTTP+SSE at /sse
   --host ADDRESS      listen there (default 127.0.0.1); an address that others reach demands a token
   --port N            listen on this port (default 8765; 0: a free one)
   --token TOKEN       admit only those who send it as bearer token; may be repeated: each sees its own jobs
-                      alone. Every user of this machine can read it here; ML_EXECUTOR_TOKEN is read by none
+                      alone. It shows in the list of processes; ML_EXECUTOR_TOKEN does not
   --allowed-host HOST[:PORT]    a name that requests may come under, as through a proxy; may be repeated
   --allowed-origin ORIGIN       a site whose pages may connect; may be repeated
   --session-timeout SECONDS     end sessions that nobody uses for so long (default 1800)`,
