@@ -1,5 +1,5 @@
-import { existsSync } from "node:fs";
-import { resolve } from "node:path";
+import { existsSync, mkdirSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { ResourceUpdatedNotificationSchema } from "@modelcontextprotocol/sdk/types.js";
 import { afterEach, describe, expect, test } from "vitest";
 import { FOREVER, forest } from "./calls.js";
@@ -86,6 +86,19 @@ describe.each(["streamable", "sse"] as const)("the main job over %s", (transport
     expect(await isRunning(observer, job.id)).toBe(true);
     await observer.call("job-cancel", { jobId: job.id });
   });
+});
+
+test("a client is asked for its roots on the stream of its call, if it has no other", async () => {
+  const server = await start();
+  const root = join(server.cwd, "project");
+  mkdirSync(root);
+  const client = await server.connect({
+    root,
+    fetch: async (url, init) =>
+      init?.method === "GET" ? new Response(null, { status: 405 }) : await fetch(url, init),
+  });
+  await client.report("train", forest(5, { outputDir: "model" }));
+  expect(existsSync(join(root, "model/model.pkl"))).toBe(true);
 });
 
 describe("event streams that break", () => {
