@@ -26,10 +26,13 @@ beforeAll(async () => {
   session = { ...TOKEN, ...(await begin(raw, TOKEN)) };
 });
 afterAll(async () => {
-  expect(isAlive(server.pid)).toBe(true);
-  const client = await server.connect({ token: "right" });
-  expect((await client.report("train", forest(5))).status).toBe("success");
-  await server.dispose();
+  try {
+    expect(isAlive(server.pid)).toBe(true);
+    const client = await server.connect({ token: "right" });
+    expect((await client.report("train", forest(5))).status).toBe("success");
+  } finally {
+    await server.dispose();
+  }
 });
 
 const rpc = (method: string, id: unknown = 1, params = {}) =>
