@@ -7,6 +7,7 @@ const soak = process.env.ML_EXECUTOR_SOAK === "1";
 export default defineConfig({
   test: {
     include: soak ? ["test/{fuzz,kills}/**/*.test.ts"] : ["test/**/*.test.ts"],
+    exclude: ["**/node_modules/**"],
     globalSetup: ["test/e2e/global-setup.ts"],
     pool: subreapers,
     setupFiles: ["test/leaks/check.ts"],

@@ -40,32 +40,35 @@ export class Failure extends Error {
   }
 }
 
-/** Installs the npm packages where one is missing or of another version than the lock says. */
-export async function ensurePackages() {
+/**
+ * Installs the npm packages where one is missing or of another version than the lock says.
+ *
+ * @param {string} place the directory of the package
+ */
+export async function ensurePackages(place = root) {
   // Installed as a package, there is no lock: npm has seen to the dependencies.
-  if (!existsSync(path.join(root, "package-lock.json")) || (await packagesFit())) return;
+  if (!existsSync(path.join(place, "package-lock.json")) || (await packagesFit(place))) return;
   const started = Date.now();
-  say("Installing the npm packages …");
-  await run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"]);
-  say(
-    `npm packages: ${megabytes(await sizeOf(path.join(root, "node_modules")))}, ${since(started)}`,
-  );
+  const what = `npm packages${place === root ? "" : ` of ${path.relative(root, place)}`}`;
+  say(`Installing the ${what} …`);
+  await run("npm", ["ci", "--no-audit", "--no-fund", "--loglevel=error"], { cwd: place });
+  say(`${what}: ${megabytes(await sizeOf(path.join(place, "node_modules")))}, ${since(started)}`);
 }
 
 /** Compares the lock with the one that npm keeps of what it has installed. */
-async function packagesFit() {
+async function packagesFit(place) {
   const [wanted, there] = await Promise.all(
     ["package-lock.json", "node_modules/.package-lock.json"].map(async (file) => {
-      const text = await readFile(path.join(root, file), "utf8").catch(() => '{"packages":{}}');
+      const text = await readFile(path.join(place, file), "utf8").catch(() => '{"packages":{}}');
       return JSON.parse(text).packages;
     }),
   );
   return Object.entries(wanted).every(
-    ([place, { version, optional, devOptional }]) =>
-      place === "" ||
-      there[place]?.version === version ||
+    ([name, { version, optional, devOptional }]) =>
+      name === "" ||
+      there[name]?.version === version ||
       // Optional packages are those of other platforms.
-      ((optional || devOptional) && !there[place]),
+      ((optional || devOptional) && !there[name]),
   );
 }
 

@@ -20,6 +20,8 @@ const soak = flags.has("--soak");
 await main(async () => {
   const started = Date.now();
   await ensurePackages();
+  // Apart: it brings a `node`, which would take the place of the one that runs npm's scripts.
+  if (!soak) await ensurePackages(path.join(root, "test", "conformance", "suite"));
   await ensureBuild();
   const python = await ensurePython();
   say(`Set up in ${since(started)}`);

@@ -38,7 +38,59 @@ describe("commands", () => {
     expect(command).toMatchObject({ name: "setup", frameworks: ["sklearn", "xgboost"] });
   });
 
+  test("serve --http takes where to listen, and whom to let in", () => {
+    expect(read(["--http"], { ML_EXECUTOR_TOKEN: "" }).command).toEqual({
+      name: "serve",
+      http: {
+        host: "127.0.0.1",
+        port: 8765,
+        tokens: [],
+        allowedHosts: [],
+        allowedOrigins: [],
+        sessionSeconds: 1800,
+      },
+    });
+    const argv = ["serve", "--http", "--host", "::", "--port", "0", "--session-timeout", "5"];
+    const allowed = ["--allowed-host", "Proxy:1", "--allowed-origin", "https://App.example/"];
+    const variables = { ML_EXECUTOR_TOKEN: "a, b," };
+    const { command } = read([...argv, ...allowed], variables);
+    const http = {
+      host: "::",
+      port: 0,
+      tokens: ["a", "b"],
+      allowedHosts: ["proxy:1"],
+      allowedOrigins: ["https://app.example"],
+      sessionSeconds: 5,
+    };
+    expect(command).toEqual({ name: "serve", http });
+    // The command line's tokens are all that count.
+    expect(read([...argv, "--token", "c"], variables).command).toMatchObject({
+      http: { tokens: ["c"] },
+    });
+  });
+
+  test("an address that others reach demands a token", () => {
+    for (const host of ["0.0.0.0", "::", "192.168.1.2", "example.com", "[::]"])
+      expect(() => read(["--http", "--host", host]), host).toThrow(/demands a token/);
+    for (const host of ["localhost", "127.0.0.2", "::1", "[::1]"])
+      expect(read(["--http", "--host", host]).command, host).toMatchObject({ name: "serve" });
+  });
+
   test.each([
+    [["--port", "1"], /--port belongs to serve --http/],
+    [["--token", "a"], /--token belongs to serve --http/],
+    [["run", "-", "--http"], /--http/],
+    [["--http", "--port", "65536"], /--port is '65536'/],
+    [["--http", "--port", "-1"], /port/],
+    [["--http", "--port", ""], /--port is ''/],
+    [["--http", "--host", ""], /--host is empty/],
+    [["--http", "--token", ""], /visible ASCII/],
+    [["--http", "--token", "a b"], /visible ASCII/],
+    [["--http", "--session-timeout", "0"], /--session-timeout is '0'/],
+    [["--http", "--allowed-host", "http://x"], /--allowed-host is/],
+    [["--http", "--allowed-host", ""], /--allowed-host is/],
+    [["--http", "--allowed-origin", "x.example"], /--allowed-origin is/],
+    [["--http", "--allowed-origin", "https://x/path"], /--allowed-origin is/],
     [["rnu"], /unknown command 'rnu'/],
     [["run"], /name a request file/],
     [["run", "a", "b"], /'b' is one argument too many/],

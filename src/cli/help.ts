@@ -15,7 +15,7 @@ const GENERAL = `ml-executor: machine-learning work for agents, as durable jobs 
 
 usage: ml-executor [COMMAND] [OPTIONS]
 
-  serve               serve MCP over stdin and stdout (the default)
+  serve               serve MCP over stdin and stdout (the default), or over HTTP with --http
   run REQUEST.json    run one request, print its report, exit with its exit code
   jobs                list, show, follow, cancel jobs; read what they printed
   doctor              show Pythons, frameworks and GPUs, and which a job would use
@@ -29,18 +29,30 @@ environment variables
   ML_EXECUTOR_CACHE         cache directory: the managed environment
   ML_EXECUTOR_PYTHON        the interpreter or environment that jobs run in
   ML_EXECUTOR_START_METHOD  fork (default on Linux) or spawn
+  ML_EXECUTOR_TOKEN         as --token of serve --http; several with commas between
   ML_EXECUTOR_LOG_LEVEL     as --log-level`;
 
 const HELP: Record<CommandName, string> = {
   serve: `usage: ml-executor [serve] [OPTIONS]
+       ml-executor serve --http [OPTIONS]
 
-Serves MCP over stdin and stdout until stdin ends; jobs go on after that.
+Serves MCP over stdin and stdout until stdin ends, or over HTTP until it is interrupted; jobs go on after
+that.
 
 ${ROOT}
   --wait SECONDS      how long a call waits for its job (0 to 50, default 25)
 ${SLOTS}
 ${MEMORY}
-${COMMON}`,
+${COMMON}
+
+with --http: Streamable HTTP at /mcp, and for older clients HTTP+SSE at /sse
+  --host ADDRESS      listen there (default 127.0.0.1); an address that others reach demands a token
+  --port N            listen on this port (default 8765; 0: a free one)
+  --token TOKEN       admit only those who send it as bearer token; may be repeated: each sees its own jobs
+                      alone. It shows in the list of processes; ML_EXECUTOR_TOKEN does not
+  --allowed-host HOST[:PORT]    a name that requests may come under, as through a proxy; may be repeated
+  --allowed-origin ORIGIN       a site whose pages may connect; may be repeated
+  --session-timeout SECONDS     end sessions that nobody uses for so long (default 1800)`,
   run: `usage: ml-executor run REQUEST.json|- [OPTIONS]
 
 Runs one request, {"action": …, "framework": …, "config": {…}, …}, from a file or from stdin. Shows

@@ -1,3 +1,4 @@
+import { hostname, networkInterfaces } from "node:os";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { FOREVER, forest } from "./calls.js";
 import { until } from "./client.js";
@@ -25,10 +26,13 @@ beforeAll(async () => {
   session = { ...TOKEN, ...(await begin(raw, TOKEN)) };
 });
 afterAll(async () => {
-  expect(isAlive(server.pid)).toBe(true);
-  const client = await server.connect({ token: "right" });
-  expect((await client.report("train", forest(5))).status).toBe("success");
-  await server.dispose();
+  try {
+    expect(isAlive(server.pid)).toBe(true);
+    const client = await server.connect({ token: "right" });
+    expect((await client.report("train", forest(5))).status).toBe("success");
+  } finally {
+    await server.dispose();
+  }
 });
 
 const rpc = (method: string, id: unknown = 1, params = {}) =>
@@ -370,6 +374,29 @@ describe("pages of other origins", () => {
       // Through a proxy, under whatever port that has.
       for (const name of ["proxy.example", "proxy.example:8443"])
         expect((await there.post(initialize, { host: name })).status, name).toBe(200);
+    } finally {
+      await open.dispose();
+    }
+  });
+});
+
+describe("every address of the machine", () => {
+  test("is served by its own names, to those who have a token", async () => {
+    const open = await HttpServer.start({ args: ["--host", "0.0.0.0", "--token", "right"] });
+    try {
+      const there = new Raw(open);
+      const status = async (name: string, headers = {}) =>
+        (await there.post(initialize, { host: `${name}:${open.port}`, ...headers })).status;
+      const addresses = Object.values(networkInterfaces())
+        .flatMap((all) => all ?? [])
+        .filter(({ family }) => family === "IPv4")
+        .map(({ address }) => address);
+      for (const name of [...addresses, hostname(), "localhost"]) {
+        expect(await status(name, TOKEN), name).toBe(200);
+        expect(await status(name), name).toBe(401);
+      }
+      expect(await status("evil.example", TOKEN)).toBe(403);
+      expect(await status("0.0.0.0", TOKEN)).toBe(403);
     } finally {
       await open.dispose();
     }

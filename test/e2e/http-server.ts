@@ -3,10 +3,12 @@ import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { pathToFileURL } from "node:url";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { SSEClientTransport } from "@modelcontextprotocol/sdk/client/sse.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 import type { FetchLike } from "@modelcontextprotocol/sdk/shared/transport.js";
+import { ListRootsRequestSchema } from "@modelcontextprotocol/sdk/types.js";
 import { expect } from "vitest";
 import { Caller } from "./caller.js";
 import { BINARY, type Options, serverEnvironment, until } from "./client.js";
@@ -23,6 +25,8 @@ export interface ClientOptions {
   token?: string;
   transport?: "streamable" | "sse";
   fetch?: FetchLike;
+  /** The directory that the client names as its root. */
+  root?: string;
 }
 
 /** One client over HTTP. */
@@ -51,10 +55,14 @@ export class HttpServer {
     readonly home: string,
   ) {}
 
-  static async start({ args = [], env = {}, cwd, home }: Options = {}): Promise<HttpServer> {
+  /** @param program what is run instead of the binary: something that says where it serves as that does */
+  static async start(
+    { args = [], env = {}, cwd, home }: Options = {},
+    program = [BINARY, "serve", "--http", "--port", "0"],
+  ): Promise<HttpServer> {
     const directory = cwd ?? mkdtempSync(join(tmpdir(), "mlx-http-"));
     const state = home ?? join(directory, ".state");
-    const child = spawn(process.execPath, [BINARY, "serve", "--http", "--port", "0", ...args], {
+    const child = spawn(process.execPath, [...program, ...args], {
       cwd: directory,
       env: serverEnvironment(state, env),
       stdio: ["ignore", "pipe", "pipe"],
@@ -84,7 +92,7 @@ export class HttpServer {
   }
 
   /** Connects the SDK's own client. */
-  async connect({ token, transport, fetch }: ClientOptions = {}): Promise<HttpClient> {
+  async connect({ token, transport, fetch, root }: ClientOptions = {}): Promise<HttpClient> {
     const options = {
       ...(token !== undefined && {
         requestInit: { headers: { Authorization: `Bearer ${token}` } },
@@ -98,7 +106,12 @@ export class HttpServer {
             ...options,
             reconnectionOptions: RECONNECTION,
           });
-    const client = new Client({ name: "test", version: "1" });
+    const capabilities = root === undefined ? {} : { roots: {} };
+    const client = new Client({ name: "test", version: "1" }, { capabilities });
+    if (root !== undefined) {
+      const roots = [{ uri: pathToFileURL(root).href }];
+      client.setRequestHandler(ListRootsRequestSchema, () => ({ roots }));
+    }
     await client.connect(way);
     await client.listTools();
     const connected = new HttpClient(client, way);

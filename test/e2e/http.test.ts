@@ -1,5 +1,6 @@
-import { existsSync } from "node:fs";
-import { resolve } from "node:path";
+import { existsSync, mkdirSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { ResourceUpdatedNotificationSchema } from "@modelcontextprotocol/sdk/types.js";
 import { afterEach, describe, expect, test } from "vitest";
 import { FOREVER, forest } from "./calls.js";
 import { data, type Options, until } from "./client.js";
@@ -85,6 +86,19 @@ describe.each(["streamable", "sse"] as const)("the main job over %s", (transport
     expect(await isRunning(observer, job.id)).toBe(true);
     await observer.call("job-cancel", { jobId: job.id });
   });
+});
+
+test("a client is asked for its roots on the stream of its call, if it has no other", async () => {
+  const server = await start();
+  const root = join(server.cwd, "project");
+  mkdirSync(root);
+  const client = await server.connect({
+    root,
+    fetch: async (url, init) =>
+      init?.method === "GET" ? new Response(null, { status: 405 }) : await fetch(url, init),
+  });
+  await client.report("train", forest(5, { outputDir: "model" }));
+  expect(existsSync(join(root, "model/model.pkl"))).toBe(true);
 });
 
 describe("event streams that break", () => {
@@ -179,6 +193,27 @@ describe("principals", () => {
     expect(await first.report("train", call)).toEqual(report);
     expect(await second.report("train", call)).not.toEqual(report);
     expect([(await jobs(first)).length, (await jobs(second)).length]).toEqual([1, 1]);
+  });
+
+  test("read and follow the resources of their own jobs alone", async () => {
+    const server = await start({ args: TWO });
+    const owner = await server.connect(FIRST);
+    const stranger = await server.connect(SECOND);
+    const id = await startForest(owner);
+    const uri = `ml-executor://jobs/${id}`;
+    const updated: string[] = [];
+    owner.client.setNotificationHandler(ResourceUpdatedNotificationSchema, ({ params }) => {
+      updated.push(params.uri);
+    });
+    await owner.client.subscribeResource({ uri });
+    await until("its progress is told on the session's own stream", () => updated.includes(uri));
+    await expect(stranger.client.readResource({ uri })).rejects.toThrow();
+    await expect(stranger.client.subscribeResource({ uri })).rejects.toThrow();
+    const listed = async ({ client }: HttpClient) =>
+      (await client.listResources()).resources.filter((one) => one.uri.includes(id)).length;
+    expect(await listed(owner)).toBeGreaterThan(0);
+    expect(await listed(stranger)).toBe(0);
+    await owner.call("job-cancel", { jobId: id });
   });
 
   test("tokens come from the environment as well, and jobs never see them", async () => {

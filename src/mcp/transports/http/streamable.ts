@@ -5,11 +5,14 @@ import {
   isInitializeRequest,
   type JSONRPCMessage,
   type RequestId,
+  SUPPORTED_PROTOCOL_VERSIONS,
 } from "@modelcontextprotocol/sdk/types.js";
 import { Refusal, RPC } from "./answers.js";
 import { EventLog } from "./event-log.js";
 import { pump } from "./pump.js";
 
+/** How long a client is to wait before it comes back for a stream that broke. */
+const RETRY_MS = 1000;
 const MOST_ENTRIES = 1000;
 const MOST_BYTES = 4 * 1024 * 1024;
 
@@ -20,6 +23,8 @@ export class StreamableTransport extends WebStandardStreamableHTTPServerTranspor
   /** Answers after which nothing more comes on their streams. */
   readonly #last = new WeakSet<JSONRPCMessage>();
   readonly #log: EventLog;
+  /** What client and server agreed on; null before. */
+  #version: string | null = null;
 
   /**
    * @param keepMilliseconds how long what was sent is kept
@@ -28,7 +33,12 @@ export class StreamableTransport extends WebStandardStreamableHTTPServerTranspor
   constructor(keepMilliseconds: number, onSession: (id: string) => void) {
     const limits = { entries: MOST_ENTRIES, bytes: MOST_BYTES, milliseconds: keepMilliseconds };
     const log = new EventLog(limits, (message) => this.#last.has(message));
-    super({ sessionIdGenerator: randomUUID, eventStore: log, onsessioninitialized: onSession });
+    super({
+      sessionIdGenerator: randomUUID,
+      eventStore: log,
+      onsessioninitialized: onSession,
+      retryInterval: RETRY_MS,
+    });
     this.#log = log;
   }
 
@@ -56,6 +66,8 @@ export class StreamableTransport extends WebStandardStreamableHTTPServerTranspor
     options?: { relatedRequestId?: RequestId },
   ): Promise<void> {
     if (!("method" in message) && message.id !== undefined) {
+      // A session's first answer is the one to `initialize`.
+      if ("result" in message) this.#version ??= String(message.result.protocolVersion);
       const others = this.#calls.get(message.id);
       this.#end([message.id]);
       if (!others?.size) this.#last.add(message);
@@ -86,6 +98,11 @@ export class StreamableTransport extends WebStandardStreamableHTTPServerTranspor
     const headers = new Headers();
     for (const [name, values] of Object.entries(request.headersDistinct))
       for (const value of values ?? []) headers.append(name, value);
+    // What was agreed on holds, whatever older version a request names or leaves out: a client of the
+    // newer ones gets the events that it can come back with.
+    const named = headers.get("mcp-protocol-version");
+    if (this.#version && (named === null || SUPPORTED_PROTOCOL_VERSIONS.includes(named)))
+      headers.set("mcp-protocol-version", this.#version);
     const url = new URL(request.url ?? "/", `http://${request.headers.host}`);
     const init = { method: request.method ?? "GET", headers };
     return await this.handleRequest(new Request(url, init), { parsedBody: body });
