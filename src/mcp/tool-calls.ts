@@ -1,6 +1,6 @@
 import type { CallToolResult } from "@modelcontextprotocol/sdk/types.js";
 import { ExecutorError, validateToolCall } from "../contract/index.js";
-import { boundedList, fits } from "../report/bounded.js";
+import { boundedList, ending, fits } from "../report/bounded.js";
 import { runningAnswer } from "../report/running.js";
 import { inspectEnvironments } from "../runners/inspect.js";
 import { summarize } from "../runners/inspection-summary.js";
@@ -78,8 +78,8 @@ const HANDLERS: Record<string, Handler> = {
     const tail = all.slice(-((lines as number | undefined) ?? 40)).join("\n");
     const of = (end: string) => ({ logs: { jobId: job.id, stream: which, text: end } });
     // Control characters are six bytes each in JSON.
-    let end = tail.slice(-LOG_BYTES);
-    while (!fits(of(end))) end = end.slice(Math.ceil(end.length / 8));
+    let end = ending(tail, LOG_BYTES);
+    while (!fits(of(end))) end = ending(end, Math.floor((end.length * 7) / 8));
     return plainResult(of(end));
   },
 

@@ -22,7 +22,7 @@ export function boundedError(error: ErrorShape): ErrorShape {
     ...rest,
     message: clip(error.message, TEXT),
     solution: clip(error.solution, TEXT),
-    ...(stderr && { stderr: stderr.slice(-TEXT) }),
+    ...(stderr && { stderr: ending(stderr, TEXT) }),
     ...(metadata && { metadata: shorten(metadata, LEVELS) as Record<string, unknown> }),
   };
   const whole = { ...cut, ...(nextCall && { nextCall }) };
@@ -58,6 +58,10 @@ function shorten(value: unknown, levels: number): unknown {
     entries.map(([key, inner]) => [clip(key, DETAIL), shorten(inner, levels - 1)]),
   );
 }
+
+/** The last of a text; half a character at the cut is dropped. */
+export const ending = (text: string, most: number): string =>
+  text.slice(-most).replace(/^[\udc00-\udfff]/, "");
 
 /** By characters as people count them, so that no half of one is left. */
 function clip(text: string, most: number): string {

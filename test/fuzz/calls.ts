@@ -37,7 +37,7 @@ export function hostileCall(world: World): fc.Arbitrary<HostileCall> {
     }));
   const fitting = fc.oneof(
     ...some(100, heavy.map(actionCall)),
-    ...some(400, light.map(actionCall)),
+    ...some(500, light.map(actionCall)),
     ...some(400, tools.map(toolCall)),
     ...some(3, seldom.map(toolCall)),
   );
@@ -47,8 +47,8 @@ export function hostileCall(world: World): fc.Arbitrary<HostileCall> {
   const nameless = fc.record({ tool: hostileString, args: hostileValue });
   return fc
     .oneof(
-      { weight: 60, arbitrary: fitting },
-      { weight: 38, arbitrary: mutated },
+      { weight: 66, arbitrary: fitting },
+      { weight: 32, arbitrary: mutated },
       { weight: 2, arbitrary: nameless },
     )
     .map((call) => bounded(call, world));
