@@ -22,7 +22,7 @@ import { Adopter } from "./adopt.js";
 import type { Place } from "./base-dir.js";
 import { Board } from "./board.js";
 import { JobHandle } from "./handle.js";
-import { frameworkHint, ofModel } from "./hint.js";
+import { continued, frameworkHint, ofModel } from "./hint.js";
 import { laneOf } from "./lanes.js";
 import { Launches } from "./launches.js";
 import { prune, pruneLogs } from "./prune.js";
@@ -75,9 +75,13 @@ export class JobService {
   async submit(args: JobArguments, place: Place): Promise<JobHandle> {
     const { requestId, ...request } = args;
     const { baseDir } = place;
-    const hint = await frameworkHint(args.framework, args.config, baseDir, this.config.userHome);
+    const { userHome } = this.config;
+    const before = await continued(args.config, baseDir, userHome, this.#store);
+    const hint =
+      before?.framework ?? (await frameworkHint(args.framework, args.config, baseDir, userHome));
     const python = await chooseEnvironment(this.config, {
       pythonEnv: args.pythonEnv,
+      continued: before?.executable ?? undefined,
       framework: hint,
       cwd: baseDir,
     });
