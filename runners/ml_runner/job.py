@@ -143,10 +143,15 @@ class Job:
         name = hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()
         self._output_lock = files.try_lock(locks / name)
         if self._output_lock is None:
+            run: dict[str, Any] = files.read_json_or_none(path / "run.json") or {}
+            holder = run.get("jobId")
             raise errors.InvalidConfiguration(
                 f"another running job writes into outputDir '{path}'",
                 solution="Wait for that job (job-list shows it), or name another outputDir.",
                 metadata={"key": "outputDir", "sent": sent},
+                next_call={"tool": "job-status", "arguments": {"jobId": holder}}
+                if isinstance(holder, str)
+                else {"tool": "job-list", "arguments": {"state": "running"}},
             )
 
     def release(self) -> None:

@@ -10,7 +10,6 @@ from ml_runner.process import child
 from ml_runner.training import run_directory, runs
 
 if TYPE_CHECKING:
-    from ml_runner.frameworks.base import Adapter
     from ml_runner.job import Job
     from ml_runner.training.checkpoints import Checkpoint
     from ml_runner.training.runs import Run
@@ -35,7 +34,7 @@ def run(job: Job) -> dict[str, Any]:
     if found.complete and total is None:
         raise _complete(job, found)
     checkpoint = _usable(job, found)
-    adapter = _framework(job, checkpoint)
+    _check_framework(job, checkpoint)
     if total is not None and total <= checkpoint.done and checkpoint.unit != "fold":
         raise _too_few(job, checkpoint, total)
     for problem in found.problems:
@@ -51,7 +50,6 @@ def run(job: Job) -> dict[str, Any]:
         "unit": checkpoint.unit,
         "done": checkpoint.done,
     }
-    body["framework"] = adapter.name
     return body
 
 
@@ -103,7 +101,7 @@ def _usable(job: Job, found: Run) -> Checkpoint:
     """The run's checkpoint, if there is one that may be loaded."""
     checkpoint = found.checkpoint
     if checkpoint is None:
-        again = _same_call(found)
+        again = _same_call(job, found)
         if found.problems:
             raise errors.ModelLoadingError(
                 "; ".join(found.problems),
@@ -137,18 +135,22 @@ def _who_can() -> str:
     return " ".join(adapter.resumable for adapter in frameworks.all_adapters())
 
 
-def _same_call(found: Run) -> dict[str, Any] | None:
+def _same_call(job: Job, found: Run) -> dict[str, Any] | None:
+    """The run's own call, with the new total that was asked for."""
     if found.call is None:
         return None
     arguments = {key: value for key, value in found.call["request"].items() if key != "action"}
     if found.complete and arguments.get("outputDir") is not None:
         free = run_directory.free_name(found.directory, arguments["outputDir"])
         arguments["outputDir"] = free
+    totals = {key: job.config[key] for key in _TOTALS if job.config.get(key) is not None}
+    if totals:
+        arguments["config"] = {**arguments["config"], **totals}
     return {"tool": found.call["action"], "arguments": arguments}
 
 
-def _framework(job: Job, checkpoint: Checkpoint) -> Adapter:
-    """The run's framework, which a call may name and must not contradict."""
+def _check_framework(job: Job, checkpoint: Checkpoint) -> None:
+    """The run's framework may be named by the call, and must not be contradicted."""
     adapter = frameworks.get(checkpoint.run["framework"])
     sent = job.request.get("framework") or "auto"
     if sent != "auto" and frameworks.get(sent) is not adapter:
@@ -160,7 +162,6 @@ def _framework(job: Job, checkpoint: Checkpoint) -> Adapter:
         )
     validation.check_framework(job.action, adapter.name, job.config)
     libraries.require_framework(adapter.name)
-    return adapter
 
 
 def _too_few(job: Job, checkpoint: Checkpoint, total: int) -> errors.ExecutorError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from ml_runner.job import Job
     from ml_runner.training.checkpoints import Checkpoint
 
+# What can be gone on with: modules of ``actions`` whose ``run`` takes a checkpoint.
+ACTIONS = ("train",)
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LATEST_TOLD = 5
 
@@ -55,10 +58,11 @@ def find(job: Job) -> Run:
         return _in(job, job.resolve(job.config["runDir"], key="config.runDir"))
     path = job.resolve(job.config["checkpointPath"], key="config.checkpointPath")
     found = checkpoints.read(path)
-    directory = found.path.parent.parent
+    directory = _directory_of(found.path)
     record = run_directory.read(directory) or {}
-    _refuse_running(job, directory, record.get("jobId"))
-    return Run(directory, record.get("jobId"), found.run, False, found, [])
+    _refuse_running(job, record.get("jobId"))
+    complete = record.get("status") == "succeeded"
+    return Run(directory, record.get("jobId"), found.run, complete, found, [])
 
 
 def _in(job: Job, directory: Path) -> Run:
@@ -73,7 +77,7 @@ def _in(job: Job, directory: Path) -> Run:
             metadata={"key": "config.runDir", "sent": job.config["runDir"]},
             next_call={"tool": "job-list", "arguments": {}},
         )
-    _refuse_running(job, directory, record.get("jobId"))
+    _refuse_running(job, record.get("jobId"))
     return _of_record(directory, record, None)
 
 
@@ -88,14 +92,16 @@ def _of_record(directory: Path, record: dict[str, Any], call: dict[str, Any] | N
 
 
 def _of_job(job: Job, job_id: str) -> Run:
+    run = None
     for directory, record in _lineage(job, job_id):
         written = run_directory.read(directory) or {}
-        _refuse_running(job, directory, written.get("jobId"))
+        _refuse_running(job, written.get("jobId"))
         run = _of_record(directory, written, _call_of(record))
         # A job that was to go on elsewhere and never came to write there: what it went on from.
-        if run.checkpoint is not None or run.complete or record["request"]["action"] != "resume":
+        if run.checkpoint is not None or run.complete:
             return run
-    raise errors.InternalError("a run without a beginning", solution="Report this defect.")
+    assert run is not None
+    return run
 
 
 def _call_of(record: dict[str, Any]) -> dict[str, Any] | None:
@@ -105,14 +111,12 @@ def _call_of(record: dict[str, Any]) -> dict[str, Any] | None:
     return {"action": record["request"]["action"], **{key: record[key] for key in keys}}
 
 
-def _lineage(job: Job, job_id: str) -> list[tuple[Path, dict[str, Any]]]:
-    """(output directory, job's record) of a job and of those that it went on with, newest first."""
-    found: list[tuple[Path, dict[str, Any]]] = []
-    seen: set[str] = set()
+def _lineage(job: Job, job_id: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """(directory of the run, job's record) of a job and of those that it went on with."""
     while True:
         record = _record(job, job_id)
         request, base = record["request"], record["baseDir"]
-        if request["action"] not in ("train", "resume"):
+        if request["action"] not in (*ACTIONS, "resume"):
             raise errors.InvalidConfiguration(
                 f"Job '{job_id}' is a call of {request['action']}, which has nothing to resume",
                 solution="Send the jobId of a training. job-list shows the jobs.",
@@ -120,22 +124,26 @@ def _lineage(job: Job, job_id: str) -> list[tuple[Path, dict[str, Any]]]:
                 next_call={"tool": "job-list", "arguments": {}},
             )
         _refuse_unfinished(job_id)
-        seen.add(job_id)
         config = request["config"]
-        before = config.get("jobId") if request["action"] == "resume" else None
-        own = request.get("outputDir")
-        if own is not None:
-            found.append((_within_roots(job, own, base), record))
-        elif request["action"] != "resume":
-            found.append((_job_directory(job_id) / "artifacts", record))
-        elif config.get("runDir") is not None:
-            found.append((_within_roots(job, config["runDir"], base), record))
-        elif config.get("checkpointPath") is not None:
-            path = _within_roots(job, config["checkpointPath"], base)
-            found.append((path.parent.parent, record))
-        if before is None or before in seen:
-            return found
-        job_id = before
+        if request.get("outputDir") is not None:
+            yield _within_roots(job, request["outputDir"], base), record
+        elif request["action"] in ACTIONS:
+            yield _job_directory(job_id) / "artifacts", record
+        if request["action"] in ACTIONS:
+            return
+        if config.get("runDir") is not None:
+            yield _within_roots(job, config["runDir"], base), record
+            return
+        if config.get("checkpointPath") is not None:
+            yield _directory_of(_within_roots(job, config["checkpointPath"], base)), record
+            return
+        job_id = config["jobId"]
+
+
+def _directory_of(checkpoint: Path) -> Path:
+    """The output directory of the run whose checkpoint this is."""
+    parent = checkpoint.parent
+    return parent.parent if parent.name == checkpoints.DIRECTORY else parent
 
 
 def _within_roots(job: Job, sent: str, base: str) -> Path:
@@ -170,7 +178,7 @@ def _latest(principal: str | None) -> list[str]:
         record = files.read_json_or_none(path)
         if record is None or principal not in (None, record.get("principal")):
             continue
-        if record["request"]["action"] == "train":
+        if record["request"]["action"] in ACTIONS:
             found.append((record["createdAt"], record["id"]))
     return [job_id for _, job_id in sorted(found, reverse=True)[:_LATEST_TOLD]]
 
@@ -196,8 +204,8 @@ def _refuse_unfinished(job_id: str) -> None:
     )
 
 
-def _refuse_running(job: Job, directory: Path, job_id: str | None) -> None:
-    """Raises ``InvalidConfiguration`` where a live job writes into a run's directory."""
+def _refuse_running(job: Job, job_id: str | None) -> None:
+    """Raises ``InvalidConfiguration`` where the job that a run's directory names is not done."""
     if job_id is None or job_id == job.id or not _JOB_ID.fullmatch(job_id):
         return
     if (_job_directory(job_id) / "request.json").exists():

@@ -27,7 +27,7 @@ class Runs:
     def __init__(self, base: Path, home: Path) -> None:
         self.base, self.home = base, home
 
-    def start(self, request: dict[str, Any], *, every: float = 0.0) -> Started:
+    def start(self, request: dict[str, Any], *, every: float = 0.05) -> Started:
         """Starts a request; ``every``: least seconds between checkpoints."""
         environment = {
             **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},

@@ -39,6 +39,9 @@ def _same_report(whole: dict[str, Any], resumed: dict[str, Any]) -> None:
     assert resumed["framework"] == whole["framework"]
     assert set(resumed["artifacts"]) == set(whole["artifacts"])
     own = {"trainingTime", "trainingSeconds", "python", "resumedFrom"}
+    if whole["framework"] == "sklearn":
+        # Equal arrays; which of their small parts a pickle shares is an accident.
+        own |= {"modelSizeBytes", "modelSize"}
     before, after = (
         {key: value for key, value in report["metadata"].items() if key not in own}
         for report in (whole, resumed)
@@ -96,9 +99,9 @@ def test_killed_boosting_ends_with_the_same_model(case: str, runs: Runs) -> None
     assert error["type"] == "runner-crashed"
     assert error["nextCall"]["tool"] == "resume"
     assert error["nextCall"]["arguments"]["config"] == {"jobId": started.id}
-    resumed = runs.report(runs.follow(error))
+    resumed = runs.report(runs.follow(error), every=60)
     _same_report(whole, resumed)
-    assert 0 < resumed["metadata"]["resumedFrom"]["done"]
+    assert resumed["metadata"]["resumedFrom"]["done"] > 0
     assert resumed["metadata"]["resumedFrom"]["jobId"] == started.id
     model = MODEL[framework]
     assert runs.sha256(f"cut/{model}") == runs.sha256(f"whole/{model}"), moment
@@ -134,24 +137,25 @@ def test_resumed_again_and_again_by_the_id_of_any_of_its_jobs(runs: Runs) -> Non
 # -- scikit-learn ----------------------------------------------------------------------------------
 
 SKLEARN: dict[str, dict[str, Any]] = {
-    "forest": {"algorithm": "RandomForestClassifier", "hyperparameters": {"n_estimators": 4000}},
+    "forest": {"algorithm": "RandomForestClassifier",
+               "hyperparameters": {"n_estimators": 2500, "max_depth": 5}},
     "gradient": {
         "algorithm": "GradientBoostingClassifier",
-        "hyperparameters": {"n_estimators": 1500, "subsample": 0.6, "max_features": "sqrt"},
+        "hyperparameters": {"n_estimators": 300, "subsample": 0.6, "max_features": "sqrt"},
     },
     "histogram": {
         "algorithm": "HistGradientBoostingClassifier",
-        "hyperparameters": {"max_iter": 500, "max_leaf_nodes": 8},
+        "hyperparameters": {"max_iter": 60, "max_leaf_nodes": 8},
     },
     "network": {
         "algorithm": "MLPClassifier",
-        "hyperparameters": {"hidden_layer_sizes": [300, 100], "max_iter": 150, "tol": 0.0,
+        "hyperparameters": {"hidden_layer_sizes": [300, 100], "max_iter": 40, "tol": 0.0,
                             "n_iter_no_change": 1000},
         "featureScaling": "standard",
     },
     "linear": {
         "algorithm": "SGDClassifier",
-        "hyperparameters": {"max_iter": 3000, "loss": "log_loss", "average": True},
+        "hyperparameters": {"max_iter": 400, "loss": "log_loss", "average": True},
         "featureScaling": "standard",
     },
 }  # fmt: skip
@@ -188,7 +192,7 @@ def test_killed_estimators_end_as_if_they_had_not_been(case: str, runs: Runs) ->
     started = runs.start(_train("sklearn", "cut", **config), every=0.1)
     started.wait_for(UNIT.get(case, "tree"), 5)
     error = started.kill()
-    resumed = runs.report(runs.follow(error))
+    resumed = runs.report(runs.follow(error), every=60)
     _same_report(whole, resumed)
     assert resumed["metadata"]["resumedFrom"]["unit"] == UNIT.get(case, "tree")
     models = [
@@ -280,9 +284,10 @@ def _interrupted(caller: Caller, monkeypatch: Any, **config: Any) -> str:
     def broken(*_: Any, **__: Any) -> Any:
         raise OSError("the disk is gone")
 
-    with monkeypatch.context() as patch, pytest.raises(OSError):
+    with monkeypatch.context() as patch:
         patch.setattr("ml_runner.training.saving.save_model", broken)
-        train.run(job)
+        with pytest.raises(OSError):
+            train.run(job)
     job.release()
     (job.directory / "report.json").write_text("{}")
     return job.id
@@ -408,8 +413,8 @@ def test_a_job_without_a_checkpoint_is_to_be_called_again(caller: Caller) -> Non
     (job.directory / "report.json").write_text("{}")
     error = caller.error("resume", "auto", {"jobId": job.id})
     assert error["type"] == "invalid-configuration"
-    assert error["nextCall"] == {"tool": "train",
-                                 "arguments": {"framework": "sklearn", "config": config}}  # fmt: skip
+    same = {"framework": "sklearn", "config": config}
+    assert error["nextCall"] == {"tool": "train", "arguments": same}
     for name in ("RandomForest", "XGBoost", "LightGBM"):
         assert name in error["solution"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import warnings
 from typing import Any
 
@@ -52,7 +53,7 @@ def is_small(estimator: Any, X: Any) -> bool:
     """Whether a network is fitted so fast that nothing is to be told of it."""
     hidden = estimator.hidden_layer_sizes
     sizes = [X.shape[1], *(hidden if np.iterable(hidden) else [hidden]), 1]
-    weights = sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
+    weights = sum(a * b for a, b in itertools.pairwise(sizes))
     return len(X) * weights * estimator.max_iter < _SMALL
 
 
@@ -82,9 +83,9 @@ class _Epochs(Steps):
 class NetworkEpochs(_Epochs):
     """Epochs of a network that are those of ``fit``.
 
-    ``fit`` shuffles the rows in the order that the epoch before left them in, ``partial_fit`` always
-    in their first. So each epoch is given the rows in the order that ``fit`` would have, which is
-    found by listening to the generator.
+    ``fit`` shuffles the rows in the order that the epoch before left them in, ``partial_fit``
+    always in their first. So each epoch is given the rows in the order that ``fit`` would have,
+    which is found by listening to the generator.
     """
 
     exact = True

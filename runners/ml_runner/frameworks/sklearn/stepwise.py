@@ -57,6 +57,7 @@ class Steps(ABC):
         """What the last step measured."""
         return {}
 
+    @abstractmethod
     def finish(self) -> None:
         """Leaves the estimator as one ``fit`` would have left it."""
 
