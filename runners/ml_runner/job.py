@@ -310,7 +310,12 @@ class EventLog:
     def append(self, type: str, **fields: Any) -> None:
         """Writes one event. A full disk may cut it short: the next one starts on a new line."""
         line = {"seq": self._sequence + 1, "time": round(time.time(), 6), "type": type, **fields}
-        data = json.dumps(line, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace") + b"\n"
+        data = (
+            json.dumps(line, ensure_ascii=False, allow_nan=False).encode(
+                "utf-8", "backslashreplace"
+            )
+            + b"\n"
+        )
         if self._torn:
             data = b"\n" + data
         try:

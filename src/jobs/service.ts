@@ -76,6 +76,7 @@ export class JobService {
     const { requestId, ...request } = args;
     const { baseDir } = place;
     const { userHome } = this.config;
+    if (args.action === "resume") await this.#refuseUnfinished(args.config.jobId, place.principal);
     const before = await continued(args.config, baseDir, userHome, this.#store);
     const hint =
       before?.framework ?? (await frameworkHint(args.framework, args.config, baseDir, userHome));
@@ -126,6 +127,7 @@ export class JobService {
     throw new ExecutorError("job-not-found", `There is no job '${id}'`, {
       solution: `Use the id that a call answered, or one of job-list: ${known}. Old jobs are removed.`,
       metadata: { key: "jobId", sent: id, latest },
+      nextCall: { tool: "job-list", arguments: {} },
     });
   }
 
@@ -241,6 +243,21 @@ export class JobService {
       solution: `Look into ${path} for what it has left; nothing else needs the directory. Call again for a new job.`,
       metadata: { key: "jobId", sent: id, path, problem },
     });
+  }
+
+  /** A job that goes on cannot be resumed; in the queue behind it, the call would learn of it too late. */
+  async #refuseUnfinished(jobId: unknown, principal: string | null): Promise<void> {
+    if (typeof jobId !== "string") return;
+    const { state } = await (await this.get(jobId, principal)).snapshot();
+    if (state !== "queued" && state !== "running") return;
+    throw ExecutorError.invalidConfiguration(
+      `Job '${jobId}' is ${state}: there is nothing to resume`,
+      {
+        solution: "Send nextCall, which waits for it; or cancel it first with job-cancel.",
+        metadata: { key: "config.jobId", sent: jobId, state },
+        nextCall: { tool: "job-status", arguments: { jobId, waitSeconds: 50 } },
+      },
+    );
   }
 
   #handle(job: JobRequest): JobHandle {

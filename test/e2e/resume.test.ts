@@ -70,7 +70,9 @@ async function follow(error: Json, change: Json = {}): Promise<Json> {
   return await server.report(tool, { ...args, config: { ...args.config, ...change } });
 }
 
-test("cancelled, then resumed by nextCall: the report and the model are those of one go", async () => {
+const MINUTES = { timeout: 180_000 };
+
+test("cancelled, then resumed by nextCall: as in one go", MINUTES, async () => {
   const id = await startAndWaitForCheckpoint(boosting("cut", 100_000));
   const running = await errorOf("resume", { config: { jobId: id } });
   expect(running).toMatchObject({
@@ -114,7 +116,7 @@ test("cancelled, then resumed by nextCall: the report and the model are those of
   expect(grown.metadata.finalRound).toBe(rounds + 10);
 });
 
-test("out of time, then resumed by nextCall with a longer timeout", async () => {
+test("out of time, then resumed by nextCall with a longer timeout", MINUTES, async () => {
   const error = await errorOf("train", {
     framework: "lightgbm",
     config: {
@@ -132,7 +134,7 @@ test("out of time, then resumed by nextCall with a longer timeout", async () => 
   expect(resumed.metadata).toMatchObject({ finalRound: done + 5, resumedFrom: { done } });
 });
 
-test("its process killed, then resumed by nextCall; and again", async () => {
+test("its process killed, then resumed by nextCall; and again", MINUTES, async () => {
   const id = await startAndWaitForCheckpoint(boosting("killed", 100_000));
   const started = events(id).find(({ type }) => type === "started")!;
   process.kill(started.pid, "SIGKILL");

@@ -255,7 +255,7 @@ def test_a_finished_training_goes_on_to_a_larger_total(case: str, caller: Caller
     ).read_bytes()
     evaluated = caller.report("evaluate", "auto",
                               {"modelPath": "grown", "dataPath": config["dataPath"]})  # fmt: skip
-    assert evaluated["metrics"]["accuracy"] > 0.9
+    assert evaluated["metrics"]["r2"] > 0.8
 
 
 def test_more_rounds_for_one_that_stopped_early_change_nothing(caller: Caller) -> None:

@@ -92,12 +92,13 @@ def test_equals_one_fit(estimator: Any, weighted: bool, monkeypatch: pytest.Monk
 
 
 NETWORKS = [
-    MLPClassifier((12,), max_iter=12, random_state=0),
-    MLPClassifier((12, 5), max_iter=60, tol=1e-2, n_iter_no_change=3, random_state=4),
-    MLPClassifier((8,), solver="sgd", learning_rate="adaptive", tol=0.1, n_iter_no_change=1,
-                  learning_rate_init=0.1, max_iter=40, random_state=0),
-    MLPClassifier((8,), shuffle=False, max_iter=8, random_state=0),
-    MLPRegressor((12,), batch_size=32, max_iter=10, random_state=2),
+    MLPClassifier(hidden_layer_sizes=(12,), max_iter=12, random_state=0),
+    MLPClassifier(hidden_layer_sizes=(12, 5), max_iter=60, tol=1e-2, n_iter_no_change=3,
+                  random_state=4),
+    MLPClassifier(hidden_layer_sizes=(8,), solver="sgd", learning_rate="adaptive", tol=0.1,
+                  n_iter_no_change=1, learning_rate_init=0.1, max_iter=40, random_state=0),
+    MLPClassifier(hidden_layer_sizes=(8,), shuffle=False, max_iter=8, random_state=0),
+    MLPRegressor(hidden_layer_sizes=(12,), batch_size=32, max_iter=10, random_state=2),
 ]  # fmt: skip
 
 
