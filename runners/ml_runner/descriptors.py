@@ -7,16 +7,13 @@ written here and has not been changed since.
 from __future__ import annotations
 
 import hashlib
-import hmac
 import json
-import os
-import secrets
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_runner import bounds, errors, files
+from ml_runner import bounds, errors, files, signing
 from ml_runner.scripts import Script
 
 if TYPE_CHECKING:
@@ -72,8 +69,7 @@ def describe(
     }
     # Through JSON once, so that what is signed is what will be read.
     record = json.loads(json.dumps(record, default=repr))
-    record["hmac"] = _signature(record)
-    return files.to_json(record, indent=1)
+    return files.to_json(signing.sign(record), indent=1)
 
 
 def saved_script(main: str, sources: Mapping[str, bytes]) -> dict[str, Any]:
@@ -113,48 +109,15 @@ def path_of(model: Path) -> Path:
     return model.with_name(model.name + SUFFIX)
 
 
-def _signature(record: Mapping[str, Any]) -> str:
-    unsigned = {key: value for key, value in record.items() if key != "hmac"}
-    text = json.dumps(unsigned, sort_keys=True, separators=(",", ":"))
-    return hmac.new(_key(), text.encode(), hashlib.sha256).hexdigest()
-
-
-def _key() -> bytes:
-    """32 random bytes of this state directory, made on first use."""
-    path = files.state_home() / "key"
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        pass
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = path.with_name(f".key.{os.getpid()}.{secrets.token_hex(4)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secrets.token_bytes(32))
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        # A link, unlike a rename, leaves the key of whoever was first.
-        os.link(temporary, path)
-    except FileExistsError:
-        pass
-    finally:
-        os.unlink(temporary)
-    return path.read_bytes()
-
-
 def read(path: Path, data: bytes) -> tuple[dict[str, Any] | None, list[str]]:
     """The descriptor, if it is ours and speaks of this very file; else what is wrong with it."""
     record: dict[str, Any] = {}
     try:
         record = json.loads(bounds.read_bytes(path_of(path)))
-        signed = str(record["hmac"])
-        genuine = record.get("version") == _VERSION and hmac.compare_digest(
-            signed, _signature(record)
-        )
+        genuine = record.get("version") == _VERSION and signing.is_genuine(record)
     except FileNotFoundError:
         return None, []
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, TypeError, AttributeError):
         genuine = False
     if not genuine:
         return None, [

@@ -64,6 +64,8 @@ class Job:
         ]
         self.defaults: dict[str, Any] = {}
         self.last_checkpoint: dict[str, Any] | None = None
+        # What a resume asks for in place of the rounds or epochs of the call that it continues.
+        self.new_total: int | None = None
         self._events = EventLog(directory / "events.ndjson")
         self._last_progress = 0.0
         self._told: tuple[str, int] | None = None
@@ -142,19 +144,46 @@ class Job:
         name = hashlib.sha256(os.fsencode(os.path.realpath(path))).hexdigest()
         self._output_lock = files.try_lock(locks / name)
         if self._output_lock is None:
+            run: dict[str, Any] = files.read_json_or_none(path / "run.json") or {}
+            holder = run.get("jobId")
             raise errors.InvalidConfiguration(
                 f"another running job writes into outputDir '{path}'",
                 solution="Wait for that job (job-list shows it), or name another outputDir.",
                 metadata={"key": "outputDir", "sent": sent},
+                next_call={"tool": "job-status", "arguments": {"jobId": holder}}
+                if isinstance(holder, str)
+                else {"tool": "job-list", "arguments": {"state": "running"}},
             )
 
     def release(self) -> None:
         """Gives up what the job holds (only the resident process outlives its jobs)."""
+        self._release_output()
+        self._events.close()
+        bounds.bind(None)
+
+    def _release_output(self) -> None:
         if self._output_lock is not None:
             os.close(self._output_lock)
             self._output_lock = None
-        self._events.close()
-        bounds.bind(None)
+
+    def take_over(
+        self, request: dict[str, Any], base_dir: Path, output_dir: Path, *, threads: int
+    ) -> None:
+        """Goes on as if this were the job of an earlier call; id and directory stay its own.
+
+        Args:
+            request: the earlier call; ``outputDir`` in it is as this job's caller would write it.
+            base_dir: what the relative paths of that call are taken from.
+            output_dir: the directory that it wrote into, which is locked now.
+            threads: as many as it had, since results may depend on them.
+
+        Raises:
+            InvalidConfiguration: another live job writes into ``output_dir``.
+        """
+        self._release_output()
+        self._lock_output(output_dir, request.get("outputDir") or str(output_dir))
+        self.request, self.config, self.action = request, request["config"], request["action"]
+        self.base_dir, self._output_dir, self.threads = base_dir, output_dir, threads
 
     # -- what it says while it runs --------------------------------------------------------------
 

@@ -46,7 +46,8 @@ def finish(job: Job, body: dict[str, Any]) -> dict[str, Any]:
         "timestamp": datetime.now(timezone.utc)
         .isoformat(timespec="seconds")
         .replace("+00:00", "Z"),
-        "action": job.action,
+        # A resumed job has taken another's call over, and was called as what it is.
+        "action": job.record["request"]["action"],
         "framework": body.pop("framework"),
         "exitCode": 0,
         "duration": duration_words(seconds),

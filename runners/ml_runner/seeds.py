@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 
 def seed_all(seed: int) -> None:
@@ -16,3 +18,24 @@ def seed_all(seed: int) -> None:
     numpy = sys.modules.get("numpy")
     if numpy is not None:
         numpy.random.seed(seed)
+
+
+def state() -> dict[str, Any]:
+    """Where those generators stand, as plain JSON values, for ``restore``."""
+    version, numbers, gauss = random.getstate()
+    found: dict[str, Any] = {"random": [version, list(numbers), gauss]}
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        name, keys, *rest = numpy.random.get_state()
+        found["numpy"] = [name, keys.tolist(), *rest]
+    return found
+
+
+def restore(state: Mapping[str, Any]) -> None:
+    """Puts the generators where ``state`` found them."""
+    version, numbers, gauss = state["random"]
+    random.setstate((version, tuple(numbers), gauss))
+    numpy = sys.modules.get("numpy")
+    if numpy is not None and "numpy" in state:
+        name, keys, *rest = state["numpy"]
+        numpy.random.set_state((name, numpy.asarray(keys, dtype=numpy.uint32), *rest))

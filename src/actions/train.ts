@@ -101,7 +101,7 @@ export const train = defineAction({
       .boolean()
       .optional()
       .describe(
-        "Write checkpoints while training. Default: true where that changes no result, so not for boosting that samples rows or columns.",
+        "Write checkpoints while training, from which resume goes on. Default: true where that changes no result, so not for boosting that samples rows or columns.",
       ),
     checkpointInterval: z
       .int()

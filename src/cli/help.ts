@@ -26,6 +26,8 @@ usage: ml-executor [COMMAND] [OPTIONS]
 
 environment variables
   ML_EXECUTOR_HOME          state directory: jobs, locks, logs
+  ML_EXECUTOR_CHECKPOINT_SECONDS
+                            least seconds between the checkpoints of a training (default 60)
   ML_EXECUTOR_CACHE         cache directory: the managed environment
   ML_EXECUTOR_PYTHON        the interpreter or environment that jobs run in
   ML_EXECUTOR_START_METHOD  fork (default on Linux) or spawn

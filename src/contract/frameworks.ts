@@ -40,6 +40,7 @@ const PREDICT_TABLES = [
   "allowPickle",
   ...READING,
 ] as const;
+const RESUME = ["jobId", "runDir", "checkpointPath", "allowPickle"] as const;
 const BOOSTING = ["numRounds", "earlyStopping", "checkpoint", "checkpointInterval"] as const;
 
 export interface Capability {
@@ -85,10 +86,18 @@ export const FRAMEWORKS: readonly Framework[] = [
     algorithmPrefixes: [],
     actions: {
       train: {
-        keys: [...TRAIN_ON_TABLES, "featureScaling", "modelScript", "modelClass", "modelArgs"],
+        keys: [
+          ...TRAIN_ON_TABLES,
+          "featureScaling",
+          "modelScript",
+          "modelClass",
+          "modelArgs",
+          "checkpoint",
+        ],
         requires: ["dataPath", "targetColumn"],
         requiresOneOf: ["algorithm", "modelScript"],
       },
+      resume: { keys: RESUME, requires: [] },
       evaluate: { keys: EVALUATE_TABLES, requires: ["modelPath", "dataPath"] },
       predict: { keys: PREDICT_TABLES, requires: ["modelPath", "inputData"] },
     },
@@ -105,6 +114,7 @@ export const FRAMEWORKS: readonly Framework[] = [
     algorithmPrefixes: ["XGB"],
     actions: {
       train: { keys: [...TRAIN_ON_TABLES, ...BOOSTING], requires: ["dataPath", "targetColumn"] },
+      resume: { keys: [...RESUME, "numRounds"], requires: [] },
       evaluate: { keys: EVALUATE_TABLES, requires: ["modelPath", "dataPath"] },
       predict: { keys: PREDICT_TABLES, requires: ["modelPath", "inputData"] },
     },
@@ -121,6 +131,7 @@ export const FRAMEWORKS: readonly Framework[] = [
     algorithmPrefixes: ["LGBM"],
     actions: {
       train: { keys: [...TRAIN_ON_TABLES, ...BOOSTING], requires: ["dataPath", "targetColumn"] },
+      resume: { keys: [...RESUME, "numRounds"], requires: [] },
       evaluate: { keys: EVALUATE_TABLES, requires: ["modelPath", "dataPath"] },
       predict: { keys: PREDICT_TABLES, requires: ["modelPath", "inputData"] },
     },

@@ -23,7 +23,7 @@ import { Adopter } from "./adopt.js";
 import type { Place } from "./base-dir.js";
 import { Board } from "./board.js";
 import { JobHandle } from "./handle.js";
-import { frameworkHint, ofModel } from "./hint.js";
+import { continued, frameworkHint, ofModel } from "./hint.js";
 import { laneOf } from "./lanes.js";
 import { Launches } from "./launches.js";
 import { prune, pruneLogs } from "./prune.js";
@@ -90,9 +90,14 @@ export class JobService {
   async #submit(args: JobArguments, place: Place, before: Promise<unknown>): Promise<JobHandle> {
     const { requestId, ...request } = args;
     const { baseDir } = place;
-    const hint = await frameworkHint(args.framework, args.config, baseDir, this.config.userHome);
+    const { userHome } = this.config;
+    if (args.action === "resume") await this.#refuseUnfinished(args.config.jobId, place.principal);
+    const run = await continued(args.config, baseDir, userHome, this.#store);
+    const hint =
+      run?.framework ?? (await frameworkHint(args.framework, args.config, baseDir, userHome));
     const python = await chooseEnvironment(this.config, {
       pythonEnv: args.pythonEnv,
+      continued: run?.executable ?? undefined,
       framework: hint,
       cwd: baseDir,
       roots: place.roots,
@@ -140,6 +145,7 @@ export class JobService {
     throw new ExecutorError("job-not-found", `There is no job '${id}'`, {
       solution: `Use the id that a call answered, or one of job-list: ${known}. Old jobs are removed.`,
       metadata: { key: "jobId", sent: id, latest },
+      nextCall: { tool: "job-list", arguments: {} },
     });
   }
 
@@ -256,6 +262,21 @@ export class JobService {
       solution: `Look into ${path} for what it has left; nothing else needs the directory. Call again for a new job.`,
       metadata: { key: "jobId", sent: id, path, problem },
     });
+  }
+
+  /** A job that goes on cannot be resumed; in the queue behind it, the call would learn of it too late. */
+  async #refuseUnfinished(jobId: unknown, principal: string | null): Promise<void> {
+    if (typeof jobId !== "string") return;
+    const { state } = await (await this.get(jobId, principal)).snapshot();
+    if (state !== "queued" && state !== "running") return;
+    throw ExecutorError.invalidConfiguration(
+      `Job '${jobId}' is ${state}: there is nothing to resume`,
+      {
+        solution: "Send nextCall, which waits for it; or cancel it first with job-cancel.",
+        metadata: { key: "config.jobId", sent: jobId, state },
+        nextCall: { tool: "job-status", arguments: { jobId, waitSeconds: 50 } },
+      },
+    );
   }
 
   #handle(job: JobRequest): JobHandle {

@@ -40,8 +40,10 @@ export async function summaryOf(
     return { ...common, state, ...output, ...(words && { progress: words }) };
   }
   if ("executionReport" in answer) {
-    const { framework: used, exitCode, durationSeconds } = answer.executionReport;
-    return { ...common, framework: used, state: "succeeded", ...output, exitCode, durationSeconds };
+    const { framework: used, exitCode, durationSeconds, outputDir: its } = answer.executionReport;
+    // A resumed job writes where the one before it did.
+    const place = its === undefined ? output : { outputDir: its };
+    return { ...common, framework: used, state: "succeeded", ...place, exitCode, durationSeconds };
   }
   const { type, exitCode } = answer.error;
   const state = type === "cancelled" ? "cancelled" : "failed";

@@ -30,6 +30,8 @@ export interface ChosenPython {
 export interface Wish {
   /** The call's own: an interpreter, an environment's directory, or `conda:NAME`. */
   readonly pythonEnv?: string | undefined;
+  /** The interpreter of the run that the call goes on with. */
+  readonly continued?: string | undefined;
   /** A framework's name or alias; null where it is not known yet. */
   readonly framework: string | null;
   /** The directory that relative paths are taken from, and that may hold a `.venv`. */
@@ -45,7 +47,7 @@ export interface Candidate {
 }
 
 /**
- * Chooses the Python for a job: the call's, `ML_EXECUTOR_PYTHON`, the active environment, `.venv`, the
+ * Chooses the Python for a job: the call's, that of the run it goes on with, `ML_EXECUTOR_PYTHON`, the active environment, `.venv`, the
  * managed environment. What was only activated, or lies there as `.venv`, is passed over with a warning
  * where it lacks the framework; what was asked for by name never is. Costs well under a millisecond,
  * except for the first time that an interpreter outside any environment is named.
@@ -54,7 +56,12 @@ export interface Candidate {
  *   `framework-not-found` where nothing has the framework.
  */
 export async function chooseEnvironment(config: Config, wish: Wish): Promise<ChosenPython> {
-  const explicit = await explicitCandidate(config, wish.pythonEnv, wish.cwd, wish.roots);
+  const { pythonEnv, continued } = wish;
+  if (pythonEnv === undefined && continued !== undefined) {
+    const interpreter = await named(config, continued, "pythonEnv", wish.cwd);
+    return { ...chosen({ why: "the run that goes on began in it", interpreter }), warnings: [] };
+  }
+  const explicit = await explicitCandidate(config, pythonEnv, wish.cwd, wish.roots);
   if (explicit) return { ...chosen(explicit), warnings: [] };
   const frameworks = wanted(wish.framework);
   const warnings: string[] = [];

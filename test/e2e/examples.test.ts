@@ -19,6 +19,7 @@ const ORDER = [
   "train-xgb-classifier",
   "train-xgboost",
   "train-lightgbm",
+  "resume-lightgbm",
 ];
 
 test("every example is run here", () => {

@@ -9,7 +9,15 @@ import numpy as np
 
 from ml_runner import errors, frameworks, gpu_choice, report, seeds, validation
 from ml_runner.frameworks.base import CLASSIFICATION, Learner, Model
-from ml_runner.training import advice, requested, run_directory, saving, tables
+from ml_runner.training import (
+    advice,
+    checkpoints,
+    requested,
+    run_directory,
+    run_record,
+    saving,
+    tables,
+)
 from ml_runner.training.checkpoints import Checkpoints
 from ml_runner.training.cross_validation import FoldPlan, folds
 from ml_runner.training.measures import Measures
@@ -17,11 +25,17 @@ from ml_runner.training.progress import Work
 from ml_runner.training.user_code import warnings_collected
 
 if TYPE_CHECKING:
+    from ml_runner.frameworks.base import Adapter
     from ml_runner.job import Job
+    from ml_runner.training.checkpoints import Checkpoint
 
 
-def run(job: Job) -> dict[str, Any]:
+def run(job: Job, resumed: Checkpoint | None = None) -> dict[str, Any]:
     """Trains what the call asks for.
+
+    Args:
+        job: with the call.
+        resumed: the checkpoint from which an interrupted training of this call goes on.
 
     Returns:
         The report's body: framework, metadata, metrics, artifacts, gpuUsed.
@@ -40,16 +54,16 @@ def run(job: Job) -> dict[str, Any]:
     _seed_shared_generators(job)
     learner = adapter.learner(job)
     _refuse_unusable(job, learner)
-    with run_directory.claimed(job) as directory:
+    with run_directory.claimed(job, resumed) as directory:
         job.phase("loading")
         data = tables.load(job, learner, plan)
+        work = _work(job, adapter, learner, data, plan, directory, resumed)
         measured = Measures(job, learner, asked, has_test=data.test is not None)
         job.phase("training")
         started = time.perf_counter()
-        work = _work(job, learner, data, plan)
         scores = None if plan is None else _cross_validate(job, learner, data, plan, measured, work)
         model = _fit(job, learner, data, work)
-        seconds = time.perf_counter() - started
+        seconds = time.perf_counter() - started + (0.0 if resumed is None else resumed.seconds)
         job.phase("evaluating")
         metrics = {
             **({} if scores is None else {"crossValidation": scores}),
@@ -76,6 +90,9 @@ def run(job: Job) -> dict[str, Any]:
             **report.averaging(measured.average, learner.classes),
             **_seed_of(job),
         }
+        if learner.total_key is None:
+            # Nothing can be added to what is complete.
+            checkpoints.discard(directory.path)
     body = {
         "framework": adapter.name,
         "gpuUsed": learner.gpu_used,
@@ -120,12 +137,30 @@ def _refuse_unusable(job: Job, learner: Learner) -> None:
 # -- fitting ---------------------------------------------------------------------------------------
 
 
-def _work(job: Job, learner: Learner, data: tables.Tables, plan: FoldPlan | None) -> Work:
+def _work(
+    job: Job,
+    adapter: Adapter,
+    learner: Learner,
+    data: tables.Tables,
+    plan: FoldPlan | None,
+    directory: run_directory.RunDirectory,
+    resumed: Checkpoint | None,
+) -> Work:
+    now = run_record.of(job, adapter, learner, data)
+    directory.describe(now)
+    kept = None
+    # Finished folds are worth keeping whatever is fitted.
+    if learner.keeps_checkpoints or (plan is not None and job.config.get("checkpoint") is None):
+        kept = Checkpoints(job, now, spent=0.0 if resumed is None else resumed.seconds)
+    if resumed is not None:
+        run_record.compare(job, resumed.run, now)
+        if kept is not None:
+            kept.take_over(resumed)
     rows = float(len(data.train.X))
     costs = [rows]
     if plan is not None:
         costs = [rows * (plan.folds - 1) / plan.folds] * plan.folds + costs
-    return Work(job, costs, Checkpoints(job, learner.unit) if learner.keeps_checkpoints else None)
+    return Work(job, learner, costs, kept, resumed)
 
 
 def _cross_validate(
@@ -140,24 +175,29 @@ def _cross_validate(
     train = data.train
     groups = None if train.groups is None else train.groups.to_numpy()
     target = tables.target_array(train)
-    values: dict[str, list[float]] = {}
     split = folds(plan, target, groups, classification=learner.task == CLASSIFICATION)
     for number, (rows, held) in enumerate(split):
+        if number < work.folds_done:
+            continue
         progress = work.fold(number)
         held_rows = tables.take(train, held)
-        with warnings_collected(job, f"fold {number + 1}: "):
-            # A learner that stops early does so on the validation data here too.
-            model = learner.fit(
-                tables.take(train, rows), validation=data.validation, progress=progress
-            )
-            scored = measured.scores(model, held_rows, measured.in_folds)
-        for metric, value in scored:
-            values.setdefault(metric.name, []).append(value)
+        try:
+            with warnings_collected(job, f"fold {number + 1}: "):
+                # A learner that stops early does so on the validation data here too.
+                model = learner.fit(
+                    tables.take(train, rows), validation=data.validation, progress=progress
+                )
+                scored = measured.scores(model, held_rows, measured.in_folds)
+        except errors.Cancelled:
+            work.keep_folds()
+            job.check()
+            raise
+        work.fold_finished({metric.name: value for metric, value in scored})
         progress.finished({metric.key: value for metric, value in scored})
         job.check()
     result: dict[str, Any] = {}
     for metric in measured.in_folds:
-        series = values[metric.name]
+        series = work.scores[metric.name]
         result[metric.key] = series
         result[f"mean{metric.short}"] = float(np.mean(series))
         result[f"std{metric.short}"] = float(np.std(series))
@@ -166,11 +206,16 @@ def _cross_validate(
 
 def _fit(job: Job, learner: Learner, data: tables.Tables, work: Work) -> Model:
     with warnings_collected(job):
-        if not learner.watches_validation:
-            return learner.fit(data.train, progress=work.final())
-        # Rounds end at a place where they can be taken up again.
-        with job.stopping_at_checks():
-            return learner.fit(data.train, validation=data.validation, progress=work.final())
+        validation = data.validation if learner.watches_validation else None
+        if learner.heeds_cancel:
+            # It ends at a place where it can be taken up again.
+            with job.stopping_at_checks():
+                return learner.fit(data.train, validation=validation, progress=work.final())
+        try:
+            return learner.fit(data.train, validation=validation, progress=work.final())
+        except errors.Cancelled:
+            job.check()  # which knows of the last checkpoint
+            raise
 
 
 def _histories(model: Model) -> dict[str, Any]:

@@ -24,8 +24,34 @@ if TYPE_CHECKING:
 CLASSIFICATION, REGRESSION = "classification", "regression"
 
 
+@dataclass(frozen=True)
+class FitState:
+    """Where an interrupted fit stood, as it said itself in ``Progress.checkpoint``.
+
+    Attributes:
+        done: units behind it.
+        state: the JSON values; NaN and infinities have become strings that ``float`` takes.
+        files: suffix → content.
+    """
+
+    done: int
+    state: Mapping[str, Any]
+    files: Mapping[str, bytes]
+
+
 class Progress(Protocol):
-    """What a fit tells while it runs, and what it asks."""
+    """What a fit tells while it runs, and what it asks.
+
+    Attributes:
+        resumed: where to go on, for a fit that was interrupted; the first ``step`` tells its
+            ``done``. None: from the beginning.
+        keeps_checkpoints: this fit is to write checkpoints; a last one when it is asked to stop.
+    """
+
+    resumed: FitState | None
+
+    @property
+    def keeps_checkpoints(self) -> bool: ...  # noqa: D102
 
     def step(self, unit: str, done: int, total: int, metrics: Mapping[str, float]) -> None:
         """``done`` of ``total`` units are behind; cheap enough for every step."""
@@ -39,7 +65,17 @@ class Progress(Protocol):
     def checkpoint(
         self, done: int, state: Mapping[str, Any], files: Mapping[str, bytes], *, now: bool = False
     ) -> None:
-        """Writes a checkpoint (``now``: in any case). Does nothing where none are kept."""
+        """Writes a checkpoint, if one is due (``now``: in any case); does nothing in a fold.
+
+        What is written must suffice to go on exactly: the same model, histories and best unit as
+        without an interruption.
+
+        Args:
+            done: units behind it.
+            state: JSON values (NaN and infinities too).
+            files: suffix → content.
+            now: in any case.
+        """
         ...
 
     def wants_checkpoint(self) -> bool:
@@ -148,7 +184,13 @@ class Learner(Protocol):
         watches_validation: validation data take part in the fit (a split is for that, not a test).
         gpu_used: whether fits run on a GPU.
         parameters: all its parameters, for the descriptor.
-        keeps_checkpoints: the final fit is to write checkpoints.
+        keeps_checkpoints: the final fit writes checkpoints, as asked or because that changes
+            nothing.
+        heeds_cancel: a fit looks at ``Progress.cancel_requested`` often, writes a checkpoint then
+            and ends by itself; else it is broken off by ``Cancelled``.
+        total_key: the config key that may be given a larger value to go on with a finished fit
+            (``numRounds``, ``epochs``), or None. Where there is one, the last state of a finished
+            fit is written as a checkpoint too, and ``job.new_total`` stands for the key's value.
         unit: what a fit counts: ``round``, ``epoch``, ``tree``.
         script: the caller's own code that it is made of; None where it is the library's.
     """
@@ -163,11 +205,15 @@ class Learner(Protocol):
     watches_validation: bool
     gpu_used: bool
     parameters: dict[str, Any]
-    unit: str
+    heeds_cancel: bool
+    total_key: str | None
     script: Script | None
 
     @property
     def keeps_checkpoints(self) -> bool: ...  # noqa: D102
+
+    @property
+    def unit(self) -> str: ...  # noqa: D102
 
     def versions(self) -> dict[str, str]:
         """Distribution → version of what this algorithm is computed with."""
@@ -201,11 +247,15 @@ class Adapter(Protocol):
         name: as in calls and reports.
         title: as people write it.
         taking_categories: its algorithms that take columns of categories as they are.
+        resumable: which of its trainings can be resumed, in a sentence.
     """
 
     name: str
     title: str
     taking_categories: tuple[str, ...]
+
+    @property
+    def resumable(self) -> str: ...  # noqa: D102
 
     def preload(self) -> None:
         """Imports all that a job needs, and computes nothing. Raises ``FrameworkNotFound``."""

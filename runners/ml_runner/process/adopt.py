@@ -50,6 +50,21 @@ def adopt(directory: Path, turns: Turns) -> str:
         os.close(lock)
 
 
+def conclude_if_free(directory: Path) -> bool:
+    """Ends a job that was started and that nobody owns any more.
+
+    Returns:
+        Whether it has ended (now, or meanwhile); ``False``: somebody owns it.
+    """
+    lock = files.try_lock(directory / "lock")
+    if lock is None:
+        return False
+    try:
+        return conclude(directory) is not None
+    finally:
+        os.close(lock)
+
+
 def conclude(directory: Path) -> str | None:
     """Ends a job whose lock the caller holds; ``None`` where it has never started.
 

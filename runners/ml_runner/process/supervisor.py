@@ -275,8 +275,9 @@ class Supervisor:
             return own
         what = self._circumstances()
         if own is not None:
+            # One that could not be told of as an event, on a full disk say.
             said = own["error"].get("metadata", {})
-            what.checkpoint = said.get("lastCheckpoint", what.checkpoint)
+            what.checkpoint = what.checkpoint or said.get("lastCheckpoint")
         return self.stop.word(what).to_answer()
 
     def _crash(self) -> errors.ExecutorError:

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_runner import bounds, calls, errors, files
-from ml_runner.training import checkpoints
+from ml_runner.training import checkpoints, run_record
 
 if TYPE_CHECKING:
     from ml_runner.job import Job
+    from ml_runner.training.checkpoints import Checkpoint
 
 RUN_FILE = "run.json"
 # What a model is called, here or by others who trained into that directory.
@@ -52,14 +53,26 @@ class Artifacts:
 
 
 class RunDirectory(Artifacts):
-    """The job's output directory, claimed for this run."""
+    """The job's output directory, claimed for this run.
 
-    def __init__(self, job: Job) -> None:
+    Args:
+        job: whose run it is.
+        resumed: the checkpoint from which it goes on, which may lie in this directory.
+    """
+
+    def __init__(self, job: Job, resumed: Checkpoint | None = None) -> None:
         super().__init__(job)
-        self._before = _read(self.path)
+        self._before = read(self.path)
         self._started = time.time()
-        self._refuse_others()
-        checkpoints.discard(self.path)
+        self._run = run_record.of_call(job)
+        if resumed is None or resumed.path.parent != self.path / checkpoints.DIRECTORY:
+            self._refuse_others()
+            checkpoints.discard(self.path)
+        self._write("running")
+
+    def describe(self, run: dict[str, Any]) -> None:
+        """Notes what the run is, now that it is known (``run_record.of``)."""
+        self._run = run
         self._write("running")
 
     def _refuse_others(self) -> None:
@@ -90,16 +103,12 @@ class RunDirectory(Artifacts):
 
     def _free_name(self) -> str:
         """The caller's ``outputDir`` with the first number behind it that is still free."""
-        sent = str(self._job.request["outputDir"]).rstrip("/")
-        number = 2
-        while self.path.with_name(f"{self.path.name}-{number}").exists():
-            number += 1
-        return f"{sent}-{number}"
+        return free_name(self.path, str(self._job.request["outputDir"]))
 
     def _write(self, status: str, **more: Any) -> None:
         record = {
             "jobId": self._job.id,
-            "action": self._job.action,
+            **self._run,
             "status": status,
             "startedAt": self._started,
             **more,
@@ -124,13 +133,13 @@ class RunDirectory(Artifacts):
 
 
 @contextlib.contextmanager
-def claimed(job: Job) -> Iterator[RunDirectory]:
-    """The job's output directory for the length of a run.
+def claimed(job: Job, resumed: Checkpoint | None = None) -> Iterator[RunDirectory]:
+    """The job's output directory for the length of a run; ``resumed`` as for ``RunDirectory``.
 
     Raises:
         InvalidConfiguration: it holds another run's model or checkpoint.
     """
-    directory = RunDirectory(job)
+    directory = RunDirectory(job, resumed)
     try:
         yield directory
     except BaseException:
@@ -141,7 +150,7 @@ def claimed(job: Job) -> Iterator[RunDirectory]:
 
 def model_in(directory: Path) -> Path | None:
     """The model that a successful run left in a directory."""
-    record = _read(directory)
+    record = read(directory)
     if record is None or record.get("status") != "succeeded":
         return None
     name = record.get("artifacts", {}).get("model") or record.get("artifacts", {}).get("bestModel")
@@ -149,9 +158,18 @@ def model_in(directory: Path) -> Path | None:
     return path if path is not None and path.exists() else None
 
 
-def _read(directory: Path) -> dict[str, Any] | None:
+def free_name(path: Path, sent: str) -> str:
+    """``sent``, the caller's form of ``path``, with the first number behind it that is free."""
+    number = 2
+    while path.with_name(f"{path.name}-{number}").exists():
+        number += 1
+    return f"{sent.rstrip('/')}-{number}"
+
+
+def read(directory: Path) -> dict[str, Any] | None:
+    """What ``run.json`` says of the run in a directory; None where there is none."""
     try:
-        record = json.loads((directory / RUN_FILE).read_bytes())
+        record = json.loads(bounds.read_bytes(directory / RUN_FILE))
     except (OSError, ValueError):
         return None
     return record if isinstance(record, dict) else None

@@ -55,11 +55,14 @@ class Caller:
         job = self.job(action, framework, config, **request)
         try:
             body = importlib.import_module(f"ml_runner.actions.{action}").run(job)
-            return report.finish(job, body)
+            answer = report.finish(job, body)
         except errors.ExecutorError as error:
-            return error.to_answer()
+            answer = error.to_answer()
         finally:
             job.release()
+        # As its supervisor would: the job has ended.
+        (job.directory / "report.json").write_text(json.dumps(answer))
+        return answer
 
     def report(self, action: str, framework: str, config: dict[str, Any], **request: Any) -> Any:
         """The report of a call that succeeds."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from ml_runner import distributions, errors
 from ml_runner.frameworks.base import Estimator, Model, Progress
+from ml_runner.frameworks.boosting.adapter import NativeAdapter, NativeEstimator
 from ml_runner.libraries import need
-from ml_runner.training.metrics import Metric
 
 if TYPE_CHECKING:
     from ml_runner.frameworks.lightgbm.learner import LightGBMLearner
@@ -21,22 +20,9 @@ if TYPE_CHECKING:
 _CLASSES = ("LGBMClassifier", "LGBMRegressor")
 
 
-def _plain(name: str) -> str:
-    """The class name in a dotted one of this library; other dotted names stay as they are."""
-    module, _, last = name.rpartition(".")
-    return last if not module or module.partition(".")[0] == "lightgbm" else name
-
-
 @dataclass(frozen=True)
-class LightGBMEstimator(Estimator):
+class LightGBMEstimator(NativeEstimator):
     """One of the library's scikit-learn classes."""
-
-    def check_values(self, sent: Mapping[str, Any]) -> None:
-        """As for the native training."""
-        from ml_runner.frameworks.lightgbm import parameters
-
-        native = {name: value for name, value in sent.items() if name in self.parameters}
-        parameters.check_values(native, native)
 
     def fit_hooks(
         self, estimator: Any, progress: Progress
@@ -48,12 +34,15 @@ class LightGBMEstimator(Estimator):
         return {}, {"callbacks": [callback(progress)]}
 
 
-class LightGBMAdapter:
+class LightGBMAdapter(NativeAdapter):
     """The adapter; see ``frameworks.base.Adapter``."""
 
     name = "lightgbm"
     title = "LightGBM"
-    taking_categories = ("LGBMClassifier", "LGBMRegressor")
+    native = classes = taking_categories = _CLASSES
+    resumable = (
+        "LightGBM: every native training but boosting: rf, with checkpoint: true where it samples."
+    )
 
     def require(self) -> None:
         """Raises ``FrameworkNotFound`` where LightGBM is absent."""
@@ -70,14 +59,6 @@ class LightGBMAdapter:
         """The installed versions of LightGBM and of what it reads its data with."""
         return distributions.versions("lightgbm", "numpy", "pandas")
 
-    def claims(self, algorithm: str) -> int:
-        """2 for the classes whose training the native interface can do."""
-        return 2 if _plain(algorithm) in _CLASSES else 0
-
-    def algorithms(self) -> list[str]:
-        """The library's scikit-learn classes."""
-        return [*_CLASSES]
-
     def learner(self, job: Job) -> LightGBMLearner:
         """``lightgbm.train`` with the call's parameters, checked."""
         self.require()
@@ -87,7 +68,7 @@ class LightGBMAdapter:
 
     def estimator_class(self, name: str) -> Estimator | None:
         """One of the library's scikit-learn classes."""
-        if _plain(name) not in _CLASSES:
+        if self.plain(name) not in self.classes:
             return None
         self.require()
         need("sklearn", "scikit-learn")
@@ -96,7 +77,7 @@ class LightGBMAdapter:
         from ml_runner.frameworks.lightgbm import parameters
 
         return LightGBMEstimator(
-            cls=getattr(lightgbm, _plain(name)),
+            cls=getattr(lightgbm, self.plain(name)),
             framework=self.name,
             parameters=frozenset(parameters.known()),
             default_seed=None,
@@ -104,28 +85,16 @@ class LightGBMAdapter:
             accepts_categories=True,
         )
 
-    def metric(self, name: str) -> Metric | None:
-        """None: its metrics are measured by round, through ``hyperparameters.metric``."""
-        return None
-
-    def metrics(self) -> list[str]:
-        """None of its own."""
-        return []
-
     def recognises(self, path: Path, head: bytes) -> bool:
         """The first line of the library's text format."""
         return head.startswith((b"tree\n", b"tree\r\n"))
-
-    def is_safe(self, path: Path) -> bool:
-        """Its format holds numbers only."""
-        return True
 
     def load(self, path: Path, data: bytes, description: Mapping[str, Any] | None) -> Model:
         """A booster from the text format."""
         self.require()
         from ml_runner.frameworks.lightgbm.model import load
 
-        return load(path, data, description, int(os.environ.get("OMP_NUM_THREADS") or 0))
+        return load(path, data, description, self.threads)
 
     def columns(self, model: Any, available: Sequence[str]) -> list[str] | None:
         """The feature names in the booster, unless they are the library's own numbering."""

@@ -10,60 +10,23 @@ import lightgbm
 import numpy as np
 
 from ml_runner import errors
-from ml_runner.frameworks.base import CLASSIFICATION, REGRESSION
+from ml_runner.frameworks.boosting.model import FEW_ROWS, BoosterModel, not_whole
 from ml_runner.frameworks.lightgbm.parameters import is_multiclass, plain
-from ml_runner.training.history import History
-from ml_runner.training.metrics import Outputs
-
-_FEW_ROWS = 256
 
 
-class LightGBMModel:
-    """See ``frameworks.base.Model``.
+class LightGBMModel(BoosterModel):
+    """See ``BoosterModel``; it predicts with its best iteration where there is one."""
 
-    Args:
-        booster: the trained booster; predicts with its best iteration where there is one.
-        classes: original labels in the order of the booster's 0 … k-1; None for numbers.
-        objective: name of its objective, which says what its outputs mean.
-    """
-
-    def __init__(
-        self,
-        booster: lightgbm.Booster,
-        *,
-        algorithm: str,
-        classes: list[Any] | None,
-        objective: str,
-        threads: int,
-    ) -> None:
-        self.booster = booster
-        self.algorithm = algorithm
-        self.task = REGRESSION if classes is None else CLASSIFICATION
-        self.classes = classes
-        self.objective = objective
-        self.history: History | None = None
-        self.better: dict[str, bool] = {}
-        self.metadata: dict[str, Any] = {}
-        self._labels = None if classes is None else np.asarray(classes)
-        self._threads = threads
+    booster: lightgbm.Booster
 
     @property
     def has_probabilities(self) -> bool:
         """Whether it tells classes apart: all such objectives give probabilities."""
         return self.classes is not None
 
-    def outputs(self, X: Any, *, probabilities: bool = True) -> Outputs:
-        """Labels or numbers for the rows of X; probabilities come with the labels."""
-        # Waking threads for a few rows costs more than the rows.
-        threads = 1 if len(X) < _FEW_ROWS else self._threads
-        raw = np.asarray(self.booster.predict(X, num_threads=threads))
-        if self._labels is None:
-            return Outputs(raw)
-        if raw.ndim == 1:
-            return Outputs(
-                self._labels[(raw > 0.5).astype(np.intp)], np.column_stack([1 - raw, raw])
-            )
-        return Outputs(self._labels[np.argmax(raw, axis=1)], raw)
+    def _raw(self, X: Any) -> np.ndarray:
+        threads = 1 if len(X) < FEW_ROWS else self._threads
+        return np.asarray(self.booster.predict(X, num_threads=threads))
 
     def feature_importances(self) -> np.ndarray | None:
         """Gain of each feature, summing to 1 (counts of splits favour those of many values)."""
@@ -79,10 +42,6 @@ class LightGBMModel:
     def files(self) -> dict[str, tuple[str, bytes]]:
         """``model.txt``: LightGBM's own format, up to the best iteration."""
         return {"model": ("model.txt", self.booster.model_to_string().encode())}
-
-    def describe(self) -> dict[str, Any]:
-        """Labels and objective."""
-        return {"classes": self.classes, "objective": self.objective, "algorithm": self.algorithm}
 
 
 def load(
@@ -115,12 +74,7 @@ def load(
 
 
 def _not_whole(path: Path, data: bytes, problem: str) -> errors.ModelLoadingError:
-    return errors.ModelLoadingError(
-        f"'{path}' is no whole LightGBM model ({len(data)} bytes, beginning with {data[:8]!r}):"
-        f" {problem}",
-        solution="Give a model that LightGBM saved as text.",
-        metadata={"path": str(path), "bytes": len(data)},
-    )
+    return not_whole(path, data, problem, "LightGBM", "as text")
 
 
 def _objective(text: str) -> str:

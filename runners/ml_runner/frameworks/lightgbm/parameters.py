@@ -191,8 +191,12 @@ def is_multiclass(objective: Any) -> bool:
     return objective in ("multiclass", "softmax", "multiclassova", "multiclass_ova", "ova", "ovr")
 
 
-def is_sampled(parameters: dict[str, Any]) -> bool:
-    """Whether rounds draw at random, so that continuing differs from not having stopped."""
+def needs_segments(parameters: dict[str, Any]) -> bool:
+    """Whether a round depends on more than the model's file holds.
+
+    That is so where rounds draw at random; where leaves are linear (the file rounds them); and for
+    a price on features, since which were paid for is in no file.
+    """
 
     def value(name: str, default: Any) -> Any:
         return value_of(parameters, name, default)
@@ -210,7 +214,14 @@ def is_sampled(parameters: dict[str, Any]) -> bool:
     return bool(
         bags or features or kinds or drawn or value("extra_trees", False)
         or value("use_quantized_grad", False)
+        or value("linear_tree", False) or value("cegb_penalty_feature_coupled", None)
+        or value("cegb_penalty_feature_lazy", None)
     )  # fmt: skip
+
+
+def is_forest(parameters: dict[str, Any]) -> bool:
+    """Whether it grows a random forest, which the library cannot go on with."""
+    return value_of(parameters, "boosting", "gbdt") in ("rf", "random_forest")
 
 
 def more_is_better(metric: str) -> bool:

@@ -49,6 +49,13 @@ class SklearnAdapter:
     title = "scikit-learn"
     taking_categories = ("HistGradientBoostingClassifier", "HistGradientBoostingRegressor")
 
+    @property
+    def resumable(self) -> str:
+        """Which of its trainings can be resumed."""
+        from ml_runner.frameworks.sklearn.fitting import CAN
+
+        return CAN
+
     def require(self) -> None:
         """Raises ``FrameworkNotFound`` where scikit-learn is absent."""
         need("sklearn", "scikit-learn")
@@ -62,7 +69,7 @@ class SklearnAdapter:
             # Not there in versions that look at a DataFrame in another way.
             with contextlib.suppress(ImportError):
                 importlib.import_module(module)
-        for module in ("building", "estimators", "learner", "metrics", "model", "warm_start"):
+        for module in ("building", "estimators", "learner", "metrics", "model", "fitting"):
             importlib.import_module(f"{__name__}.{module}")
 
     def versions(self) -> dict[str, str]:

@@ -11,9 +11,9 @@ from sklearn.ensemble._forest import BaseForest
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
 
-from ml_runner import errors, frameworks, scripts
+from ml_runner import calls, errors, frameworks, scripts
 from ml_runner.frameworks.base import CLASSIFICATION, REGRESSION, Progress
-from ml_runner.frameworks.sklearn import building, estimators, warm_start
+from ml_runner.frameworks.sklearn import building, estimators, fitting
 from ml_runner.frameworks.sklearn.model import SklearnModel, last_step
 from ml_runner.training import targets
 from ml_runner.training.user_code import reported_as_failure
@@ -37,8 +37,8 @@ class SklearnLearner:
     """See ``frameworks.base.Learner``."""
 
     watches_validation = False
-    keeps_checkpoints = False
-    unit = "tree"
+    heeds_cancel = False
+    total_key = None
     gpu_used = False
 
     def __init__(self, job: Job) -> None:
@@ -72,6 +72,11 @@ class SklearnLearner:
                 metadata={"key": "config.featureScaling", "sent": self._scaling},
             )
         self._refuse_other_hardware(job)
+        self._job = job
+        self._wanted: bool | None = config.get("checkpoint")
+        self._rows = 0
+        if self._wanted:
+            self._check_can_keep()
         self.accepts_missing = self.script is not None or self._takes_missing()
         self.accepts_strings = self._found.accepts_strings
         self.accepts_categories = self._found.accepts_categories and self._scaling == "none"
@@ -101,6 +106,37 @@ class SklearnLearner:
         if job.config.get("seed") is None:
             job.default("seed", seed)
 
+    # -- checkpoints -----------------------------------------------------------------------------
+
+    @property
+    def keeps_checkpoints(self) -> bool:
+        """As asked; else where fitting step by step gives exactly what one fit gives."""
+        kind = fitting.steps_for(self._estimator, self._rows)
+        return kind is not None and (kind.exact if self._wanted is None else self._wanted)
+
+    @property
+    def unit(self) -> str:
+        """What a fit counts."""
+        return fitting.unit_of(self._estimator)
+
+    def _check_can_keep(self) -> None:
+        """For ``checkpoint: true``, as soon as it can be known."""
+        kind = fitting.steps_for(self._estimator, self._rows)
+        if kind is None:
+            raise errors.InvalidConfiguration(
+                f"checkpoint is true, and {self.algorithm} with these parameters cannot be taken up"
+                " again in the middle of a fit",
+                solution=f"Leave checkpoint out. These can: {fitting.CAN}",
+                metadata={"key": "config.checkpoint", "sent": True, "algorithm": self.algorithm},
+                next_call=calls.repeat(self._job, {"checkpoint": None}),
+            )
+        if not kind.exact:
+            self._job.warn(
+                f"checkpoint: true: {self.algorithm} is trained by partial_fit for all its max_iter"
+                " epochs, without a look at tol, so the model differs from that of one fit; a"
+                " resumed run equals an uninterrupted one"
+            )
+
     def _refuse_other_hardware(self, job: Job) -> None:
         if job.request.get("gpuEnabled"):
             job.warn(f"gpuEnabled: {self.algorithm} is computed on the CPU")
@@ -121,6 +157,9 @@ class SklearnLearner:
     def prepare(self, data: TableData) -> None:
         """Holds the target against the kind of estimator and takes its labels down."""
         assert data.y is not None
+        self._rows = len(data.X)
+        if self._wanted:
+            self._check_can_keep()
         if self.task == REGRESSION:
             targets.require_numbers(data.y, self.algorithm)
             return
@@ -168,10 +207,10 @@ class SklearnLearner:
         with reported_as_failure(self.algorithm):
             X = train.X if scaler is None else scaler.fit_transform(train.X)
             estimator.set_params(**only_for_fit)
-            try:
-                warm_start.fit(estimator, X, y, progress, **fit_parameters)
-            finally:
-                estimator.set_params(**before)
+            estimator = fitting.fit(
+                estimator, X, y, progress, wanted=self._wanted, **fit_parameters
+            )
+            estimator.set_params(**before)
         whole = estimator
         if scaler is not None:
             whole = Pipeline([("scaler", scaler), ("model", estimator)])

@@ -1,7 +1,4 @@
-"""Fitting ensembles of trees in portions, so that a long fit says how far it is.
-
-Only where the result is the same, to the last bit, as that of one ``fit``; a test compares them.
-"""
+"""Ensembles of trees, fitted in portions: where that gives, to the last bit, what one fit gives."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from sklearn.ensemble import (
 )
 from sklearn.ensemble._forest import BaseForest
 
-from ml_runner.frameworks.base import Progress
+from ml_runner.frameworks.sklearn.stepwise import Steps, copied
 
 # A portion takes about this long, or this share of the whole where that is longer (each begins with
 # converting and, for histograms, binning the data anew), but no longer than people are patient.
@@ -63,41 +60,49 @@ def _stops_early(parameters: dict[str, Any], rows: int) -> bool:
     return rows > 10_000 if wanted == "auto" else bool(wanted)
 
 
-def fit(estimator: Any, X: Any, y: Any, progress: Progress, **fit_parameters: Any) -> None:
-    """``estimator.fit(X, y)``, in portions that report progress where that changes nothing."""
-    name = count_parameter(estimator, len(y))
-    total = None if name is None else estimator.get_params(deep=False)[name]
-    if name is None or total is None or len(y) * X.shape[1] * total < _SMALL or total < 8:
-        estimator.fit(X, y, **fit_parameters)
-        return
-    progress.step("tree", 0, total, {})
-    estimator.set_params(warm_start=True)
-    try:
-        _fit_portions(estimator, name, total, X, y, progress, fit_parameters)
-    finally:
-        estimator.set_params(**{"warm_start": False, name: total})
+class TreePortions(Steps):
+    """An ensemble that grows by ``warm_start``, a portion of trees at a time."""
 
+    unit = "tree"
+    exact = True
 
-def _fit_portions(
-    estimator: Any,
-    name: str,
-    total: int,
-    X: Any,
-    y: Any,
-    progress: Progress,
-    fit_parameters: dict[str, Any],
-) -> None:
-    done, portion = 0, max(1, min(_FIRST, total // 50))
-    while done < total:
-        portion = min(portion, total - done)
+    def __init__(self, estimator: Any, X: Any, y: Any, fit_parameters: dict[str, Any]) -> None:
+        super().__init__(estimator, X, y, fit_parameters)
+        name = count_parameter(estimator, len(y))
+        assert name is not None
+        self._name = name
+        self.total = int(estimator.get_params(deep=False)[name])
+        self._portion = max(1, min(_FIRST, self.total // 50))
+
+    def step(self) -> None:
+        """A portion that takes about a second."""
+        portion = min(self._portion, self.total - self.done)
         start = time.perf_counter()
-        estimator.set_params(**{name: done + portion})
-        estimator.fit(X, y, **fit_parameters)
+        self.estimator.set_params(warm_start=True, **{self._name: self.done + portion})
+        self.estimator.fit(self.X, self.y, **self.fit_parameters)
         per_tree = (time.perf_counter() - start) / portion
-        done += portion
-        progress.step("tree", done, total, {})
-        wanted = min(max(_SECONDS, _SHARE * per_tree * total), _MOST_SECONDS)
+        self.done += portion
+        wanted = min(max(_SECONDS, _SHARE * per_tree * self.total), _MOST_SECONDS)
         # The first portions are small and mostly overhead: grow step by step.
-        portion = max(1, min(portion * 4, round(wanted / max(per_tree, 1e-9))))
-        if (total - done - portion) * per_tree < wanted / 2:
-            portion = total - done
+        self._portion = max(1, min(portion * 4, round(wanted / max(per_tree, 1e-9))))
+        if (self.total - self.done - self._portion) * per_tree < wanted / 2:
+            self._portion = self.total - self.done
+
+    def finish(self) -> None:
+        """Puts the parameters back."""
+        self.estimator.set_params(warm_start=False, **{self._name: self.total})
+
+    def snapshot(self) -> dict[str, Any]:
+        """The trees so far, and where the random numbers stand."""
+        return {"estimator": copied(self.estimator)}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Takes the trees over; what concerns the fit alone is this process's own."""
+        own = {name: self.estimator.get_params()[name] for name in ("n_jobs",)
+               if name in self.estimator.get_params()}  # fmt: skip
+        self.estimator = state["estimator"].set_params(**own)
+
+
+def is_small(X: Any, total: int | None) -> bool:
+    """Whether the fit takes so short that nothing is to be told of it."""
+    return total is None or X.shape[0] * X.shape[1] * total < _SMALL or total < 8

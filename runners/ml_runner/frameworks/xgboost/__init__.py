@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,33 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 from ml_runner import distributions, errors
 from ml_runner.frameworks.base import Estimator, Model, Progress
+from ml_runner.frameworks.boosting.adapter import NativeAdapter, NativeEstimator
 from ml_runner.libraries import need
-from ml_runner.training.metrics import Metric
 
 if TYPE_CHECKING:
     from ml_runner.frameworks.xgboost.learner import XGBoostLearner
     from ml_runner.job import Job
 
 _NATIVE = ("XGBClassifier", "XGBRegressor")
-_CLASSES = (*_NATIVE, "XGBRFClassifier", "XGBRFRegressor")
-
-
-def _plain(name: str) -> str:
-    """The class name in a dotted one of this library; other dotted names stay as they are."""
-    module, _, last = name.rpartition(".")
-    return last if not module or module.partition(".")[0] == "xgboost" else name
 
 
 @dataclass(frozen=True)
-class XGBoostEstimator(Estimator):
+class XGBoostEstimator(NativeEstimator):
     """One of the library's scikit-learn classes."""
-
-    def check_values(self, sent: Mapping[str, Any]) -> None:
-        """As for the native training."""
-        from ml_runner.frameworks.xgboost import parameters
-
-        native = {name: value for name, value in sent.items() if name in self.parameters}
-        parameters.check_values(native, native)
 
     def fit_hooks(
         self, estimator: Any, progress: Progress
@@ -52,12 +37,14 @@ class XGBoostEstimator(Estimator):
         return {"callbacks": [*callbacks, ProgressCallback(progress, rounds)]}, {}
 
 
-class XGBoostAdapter:
+class XGBoostAdapter(NativeAdapter):
     """The adapter; see ``frameworks.base.Adapter``."""
 
     name = "xgboost"
     title = "XGBoost"
-    taking_categories = ("XGBClassifier", "XGBRegressor")
+    native = taking_categories = _NATIVE
+    classes = (*_NATIVE, "XGBRFClassifier", "XGBRFRegressor")
+    resumable = "XGBoost: every native training, with checkpoint: true where it samples."
 
     def require(self) -> None:
         """Raises ``FrameworkNotFound`` where XGBoost is absent."""
@@ -74,14 +61,6 @@ class XGBoostAdapter:
         """The installed versions of XGBoost and of what it reads its data with."""
         return distributions.versions("xgboost", "xgboost-cpu", "numpy", "pandas")
 
-    def claims(self, algorithm: str) -> int:
-        """2 for the classes whose training the native interface can do."""
-        return 2 if _plain(algorithm) in _NATIVE else 0
-
-    def algorithms(self) -> list[str]:
-        """The library's scikit-learn classes."""
-        return [*_CLASSES]
-
     def learner(self, job: Job) -> XGBoostLearner:
         """``xgboost.train`` with the call's parameters, checked."""
         self.require()
@@ -91,7 +70,7 @@ class XGBoostAdapter:
 
     def estimator_class(self, name: str) -> Estimator | None:
         """One of the library's scikit-learn classes."""
-        if _plain(name) not in _CLASSES:
+        if self.plain(name) not in self.classes:
             return None
         self.require()
         need("sklearn", "scikit-learn")
@@ -100,7 +79,7 @@ class XGBoostAdapter:
         from ml_runner.frameworks.xgboost import parameters
 
         return XGBoostEstimator(
-            cls=getattr(xgboost, _plain(name)),
+            cls=getattr(xgboost, self.plain(name)),
             framework=self.name,
             parameters=frozenset(parameters.known()),
             encoded_labels=True,
@@ -110,14 +89,6 @@ class XGBoostAdapter:
             for_categories={"enable_categorical": True},
         )
 
-    def metric(self, name: str) -> Metric | None:
-        """None: its metrics are measured by round, through ``hyperparameters.eval_metric``."""
-        return None
-
-    def metrics(self) -> list[str]:
-        """None of its own."""
-        return []
-
     def recognises(self, path: Path, head: bytes) -> bool:
         """UBJSON or JSON that begins as the library's models do."""
         if path.suffix == ".ubj":
@@ -125,16 +96,12 @@ class XGBoostAdapter:
         text = head.lstrip()
         return text.startswith(b"{") and b"learner" in head
 
-    def is_safe(self, path: Path) -> bool:
-        """Its formats hold numbers only."""
-        return True
-
     def load(self, path: Path, data: bytes, description: Mapping[str, Any] | None) -> Model:
         """A booster from UBJSON or JSON."""
         self.require()
         from ml_runner.frameworks.xgboost.model import load
 
-        return load(path, data, description, int(os.environ.get("OMP_NUM_THREADS") or 0))
+        return load(path, data, description, self.threads)
 
     def columns(self, model: Any, available: Sequence[str]) -> list[str] | None:
         """The feature names in the booster."""

@@ -11,46 +11,22 @@ import numpy as np
 import xgboost
 
 from ml_runner import errors
-from ml_runner.frameworks.base import CLASSIFICATION, REGRESSION
-from ml_runner.frameworks.boosting import safe_names
+from ml_runner.frameworks.boosting.columns import safe_names
+from ml_runner.frameworks.boosting.model import FEW_ROWS, BoosterModel, not_whole
 from ml_runner.frameworks.xgboost.parameters import first_lines
-from ml_runner.training.history import History
 from ml_runner.training.metrics import Outputs
 
 # The library refuses these in the names of features.
 FORBIDDEN = "[]<"
 
-_FEW_ROWS = 256
 
+class XGBoostModel(BoosterModel):
+    """See ``BoosterModel``; ``best_iteration`` of the booster is set where stopping watched."""
 
-class XGBoostModel:
-    """See ``frameworks.base.Model``.
+    booster: xgboost.Booster
 
-    Args:
-        booster: the trained booster; ``best_iteration`` is set where early stopping watched.
-        classes: original labels in the order of the booster's 0 … k-1; None for numbers.
-        objective: name of its objective, which says what its outputs mean.
-    """
-
-    def __init__(
-        self,
-        booster: xgboost.Booster,
-        *,
-        algorithm: str,
-        classes: list[Any] | None,
-        objective: str,
-        threads: int,
-    ) -> None:
-        self.booster = booster
-        self.algorithm = algorithm
-        self.task = REGRESSION if classes is None else CLASSIFICATION
-        self.classes = classes
-        self.objective = objective
-        self.history: History | None = None
-        self.better: dict[str, bool] = {}
-        self.metadata: dict[str, Any] = {}
-        self._labels = None if classes is None else np.asarray(classes)
-        self._threads = threads
+    def __init__(self, booster: xgboost.Booster, **more: Any) -> None:
+        super().__init__(booster, **more)
         self._threads_set: int | None = None
         self._linear = json.loads(booster.save_config())["learner"]["gradient_booster"]["name"] == (
             "gblinear"
@@ -70,7 +46,7 @@ class XGBoostModel:
     def _raw(self, X: Any) -> np.ndarray:
         X, _ = safe_names(X, FORBIDDEN)
         # Waking threads for a few rows costs more than the rows.
-        threads = 1 if len(X) < _FEW_ROWS else self._threads
+        threads = 1 if len(X) < FEW_ROWS else self._threads
         if threads != self._threads_set:
             self.booster.set_param({"nthread": threads})
             self._threads_set = threads
@@ -82,19 +58,12 @@ class XGBoostModel:
             X, iteration_range=self.rounds_used, validate_features=False
         )
 
-    def outputs(self, X: Any, *, probabilities: bool = True) -> Outputs:
-        """Labels or numbers for the rows of X; probabilities come with the labels."""
-        raw = np.asarray(self._raw(X))
-        if self._labels is None:
-            return Outputs(raw)
-        if raw.ndim == 2:
-            return Outputs(self._labels[np.argmax(raw, axis=1)], raw)
-        if self.objective == "binary:logistic":
-            both = np.column_stack([1 - raw, raw])
-            return Outputs(self._labels[(raw > 0.5).astype(np.intp)], both)
+    def _labelled(self, raw: np.ndarray, labels: np.ndarray) -> Outputs:
+        if raw.ndim == 2 or self.objective == "binary:logistic":
+            return super()._labelled(raw, labels)
         if self.objective == "binary:logitraw":
-            return Outputs(self._labels[(raw > 0).astype(np.intp)], None, raw)
-        return Outputs(self._labels[raw.astype(np.intp)])
+            return Outputs(labels[(raw > 0).astype(np.intp)], None, raw)
+        return Outputs(labels[raw.astype(np.intp)])
 
     def feature_importances(self) -> np.ndarray | None:
         """Gain (linear booster: absolute weight) of each feature, summing to 1."""
@@ -115,10 +84,6 @@ class XGBoostModel:
     def files(self) -> dict[str, tuple[str, bytes]]:
         """``model.ubj``: the whole booster in XGBoost's own format."""
         return {"model": ("model.ubj", bytes(self.booster.save_raw(raw_format="ubj")))}
-
-    def describe(self) -> dict[str, Any]:
-        """Labels and objective."""
-        return {"classes": self.classes, "objective": self.objective, "algorithm": self.algorithm}
 
 
 def load(
@@ -153,9 +118,4 @@ def load(
 
 
 def _not_whole(path: Path, data: bytes, problem: str) -> errors.ModelLoadingError:
-    return errors.ModelLoadingError(
-        f"'{path}' is no whole XGBoost model ({len(data)} bytes, beginning with {data[:8]!r}):"
-        f" {problem}",
-        solution="Give a model that XGBoost saved as .ubj or .json.",
-        metadata={"path": str(path), "bytes": len(data)},
-    )
+    return not_whole(path, data, problem, "XGBoost", "as .ubj or .json")

@@ -126,6 +126,21 @@ def is_sampled(parameters: dict[str, Any]) -> bool:
     return parameters.get("booster", "gbtree") in ("dart", "gblinear")
 
 
+def why_not_exact(parameters: dict[str, Any]) -> str | None:
+    """Why a resumed training cannot equal an uninterrupted one; None where it does."""
+    racing = (
+        parameters.get("booster") == "gblinear"
+        and parameters.get("updater", "shotgun") == "shotgun"
+        and any(int(parameters.get(name) or 1) > 1 for name in THREADS)
+    )
+    if not racing:
+        return None
+    return (
+        "yet no two runs are equal, since updates of gblinear by shotgun depend on the timing of"
+        " threads (updater: coord_descent, or nthread: 1, does not)"
+    )
+
+
 def more_is_better(metric: str) -> bool:
     """The library's own rule for its metrics."""
     upwards = ("auc", "aucpr", "pre", "map", "ndcg", "interval-regression-accuracy")
