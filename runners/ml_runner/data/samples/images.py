@@ -136,7 +136,7 @@ class ImageSamples:
 
     def warn_of_resizing(self, warn: Warn) -> None:
         """Tells where images are of another size than the model takes (a few are looked at)."""
-        for place in _spread(len(self), 8):
+        for place in spread(len(self), 8):
             found = decoding.header(self.root / self.names[place]).size
             if found != self.options.size:
                 warn(
@@ -186,7 +186,7 @@ def options_for(
     normalisation = Normalisation.from_config(_or_default(config, "normalize", DEFAULT, default))
     normalisation.require_channels(decoding.MODES[color_mode][1], f"colorMode: {color_mode}")
     size = _size_asked(config.get("imageSize"))
-    looked_at = [names[place] for place in _spread(len(names), _LOOKED_AT)]
+    looked_at = [names[place] for place in spread(len(names), _LOOKED_AT)]
     headers = {name: decoding.header(root / name) for name in looked_at}
     transparent = [name for name, header in headers.items() if header.alpha]
     if transparent:
@@ -204,7 +204,7 @@ def options_for(
     )
 
 
-def _spread(n: int, count: int) -> list[int]:
+def spread(n: int, count: int) -> list[int]:
     """At most ``count`` positions of n, evenly spread."""
     return sorted(set(np.linspace(0, n - 1, min(n, count)).astype(int).tolist()))
 

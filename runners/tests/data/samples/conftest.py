@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,20 +10,6 @@ from PIL import Image
 
 from ml_runner import errors
 from ml_runner.data import samples
-
-
-def _digits() -> Any:
-    spec = importlib.util.spec_from_file_location("digits", Path(__file__).parent / "digits.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture
-def write_digits() -> Callable[..., None]:
-    """``digits.write_digits``."""
-    return _digits().write_digits
 
 
 @pytest.fixture

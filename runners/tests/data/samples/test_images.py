@@ -16,6 +16,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from ml_runner import errors
+from tests.data.samples.digits import write_digits
 
 Noise = Callable[..., np.ndarray]
 
@@ -334,7 +335,7 @@ def test_a_table_of_paths(image_folder: Path, reading: Any) -> None:
     assert "cat/x.png" in error.message
 
 
-def test_digits(tmp_path: Path, reading: Any, write_digits: Callable[..., None]) -> None:
+def test_digits(tmp_path: Path, reading: Any) -> None:
     from sklearn.datasets import load_digits
 
     write_digits(tmp_path, count=200)
