@@ -161,8 +161,9 @@ def warn_of(found: ClassFolders, warn: Warn) -> None:
 def warn_of_skipped(root: Path, skipped: Sequence[str], warn: Warn) -> None:
     """Tells of files that are no images, once for all of them."""
     if skipped:
-        shown = some(list(skipped), 3)
-        warn(f"'{root}': {_count(skipped, 'file')} that are no images left out ({shown})")
+        many = len(skipped) > 1
+        what = f"{len(skipped)} files that are no images" if many else "1 file that is no image"
+        warn(f"'{root}': {what} left out ({some(list(skipped), 3)})")
 
 
 def nothing_in(root: Path, roots: Roots) -> Exception:

@@ -105,6 +105,10 @@ class ImageSamples:
 
     def read(self, position: int) -> np.ndarray:
         """One image, ``inputs_shape``, float32. Raises ``DataLoadingError`` naming the file."""
+        return np.ascontiguousarray(self._decoded(position))
+
+    def _decoded(self, position: int) -> np.ndarray:
+        """One image in whatever memory order decoding left it: a batch copies it anyway."""
         options = self.options
         path = self.root / self.names[position]
         values = decoding.pixels(path, options.color_mode, None if options.exact else options.size)
@@ -114,13 +118,13 @@ class ImageSamples:
         if options.channels_first:
             values = values.transpose(2, 0, 1)
         axis = 0 if options.channels_first else 2
-        return np.ascontiguousarray(options.normalisation.apply(values, axis))
+        return options.normalisation.apply(values, axis)
 
     def batch(self, positions: Positions) -> np.ndarray:
         """(b, *inputs_shape) float32. Raises as ``read``."""
         images = np.empty((len(positions), *self.inputs_shape), dtype=np.float32)
         for place, position in enumerate(positions):
-            images[place] = self.read(int(position))
+            images[place] = self._decoded(int(position))
         return images
 
     def take(self, positions: Positions) -> ImageSamples:

@@ -60,6 +60,7 @@ def _stratified(
             )
     random = np.random.RandomState(seed)
     in_train = _shares(counts, train_size, random)
+    # What is left; but rounding may draw for it as well, as scikit-learn's does.
     in_held = _shares(counts - in_train, held_size, random)
     members = np.split(np.argsort(of_class, kind="stable"), np.cumsum(counts)[:-1])
     train, held = [], []

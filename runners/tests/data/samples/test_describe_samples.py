@@ -40,7 +40,7 @@ def test_a_folder_of_classes(image_folder: Path, noise: Noise) -> None:
         "modes": {"RGB": 4, "L": 1},
         "formats": {"PNG": 4, "JPEG": 1},
         "unreadable": {"dog/f.png": "is empty (0 bytes)"},
-        "warnings": [f"'{image_folder}': 1 file that are no images left out ('notes.txt')"],
+        "warnings": [f"'{image_folder}': 1 file that is no image left out ('notes.txt')"],
     }
 
 

@@ -220,13 +220,13 @@ def test_wrong_options(image_folder: Path, reading: Any, config: Any, key: str) 
     assert error.metadata["key"] == key
 
 
-def _png_of_many_pixels() -> bytes:
+def _png_of_many_pixels(side: int) -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return (
             struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
         )
 
-    head = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
+    head = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"\0" * 99))
 
 
@@ -238,9 +238,10 @@ def _png_of_many_pixels() -> bytes:
         (lambda png: png[: len(png) // 2], "cut off or damaged"),
         (lambda png: png[:20], "cut off or damaged|is not an image"),
         (lambda png: png[:50] + bytes(b ^ 0x55 for b in png[50:]), "cut off or damaged"),
-        (lambda png: _png_of_many_pixels(), "pixels"),
+        (lambda png: _png_of_many_pixels(60_000), "more pixels than"),
+        (lambda png: _png_of_many_pixels(10_000), "10000 x 10000 pixels"),
     ],
-    ids=["empty", "html", "half", "header", "flipped", "bomb"],
+    ids=["empty", "html", "half", "header", "flipped", "bomb", "large"],
 )
 def test_a_broken_file_is_named(image_folder: Path, reading: Any, content: Any, words: str) -> None:
     path = image_folder / "dog/c.png"

@@ -41,6 +41,16 @@ def test_stratified(seed: int, share: float) -> None:
         assert abs(np.sum(labels[held] == label) - wanted) <= 1 + len(held) / len(labels)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_stratified_where_shares_round(seed: int) -> None:
+    # 1 / 49 * 49 is less than 1, so that scikit-learn draws where nothing is to be drawn.
+    labels = np.array(["a"] * 2 + ["b"] * 94 + ["c"] * 2)
+    expected = train_test_split(np.arange(98), test_size=0.5, random_state=seed, stratify=labels)
+    found = samples.hold_out(98, 0.5, seed, labels=labels)
+    assert np.array_equal(found[0], expected[0])
+    assert np.array_equal(found[1], expected[1])
+
+
 def test_stratified_refusals() -> None:
     with pytest.raises(errors.InvalidConfiguration, match="only one of 'b'"):
         samples.hold_out(5, 0.4, 0, labels=np.array(list("aaaab")))
