@@ -6,12 +6,16 @@ export const describe = defineTool({
   name: "describe",
   title: "Describe data, a model or an action",
   description:
-    "Of a data path: rows, columns, types, missing values, class counts. Of a model path: framework, features, classes, versions. Of an action's name: its full schema, rarer config keys included. Call it before the first train on unknown data.",
+    "Of a table: rows, columns, types, missing values, class counts. Of a folder of images: classes, sizes, unreadable files. Of NPZ and NPY arrays: shapes, types. Of a model path: framework, features, classes, versions. Of an action's name: its full schema, rarer config keys included. Call it before the first train on unknown data.",
   input: z.strictObject({
-    path: z.string().min(1).optional().describe("A table or a model."),
+    path: z
+      .string()
+      .min(1)
+      .optional()
+      .describe("A table, a folder of images, an array file, or a model."),
     action: z.string().min(1).optional().describe("Name of an action, such as train."),
     pythonEnv: z.string().min(1).optional().describe("Python to read the data with."),
     ...reading,
   }),
-  lean: { path: "table or model", action: "e.g. train" },
+  lean: { path: "data or model", action: "e.g. train" },
 });

@@ -1,8 +1,8 @@
-"""Keeps a description within its 2 KB, whatever the table."""
+"""Keeps a description within its 2 KB, whatever the data."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ml_runner import files
@@ -46,6 +46,27 @@ def fit(description: dict[str, Any]) -> dict[str, Any]:
         fuller = _shorten(base, columns, total, thin)
         if len(fuller["columns"]) >= min(12, len(answer["columns"])):
             answer = fuller
+    return answer
+
+
+def cut_lists(answer: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    """Cuts the longest of some lists or mappings by half until the answer fits into 2 KB.
+
+    ``truncated`` then says how much of each is left.
+    """
+    lengths = {key: len(answer[key]) for key in keys if key in answer}
+    while _size(answer) > LIMIT_BYTES:
+        key = max((k for k in lengths if answer[k]), key=lambda k: _size(answer[k]), default=None)
+        if key is None:
+            break
+        kept = len(answer[key]) // 2
+        value = answer[key]
+        answer[key] = dict(list(value.items())[:kept]) if isinstance(value, dict) else value[:kept]
+        answer["truncated"] = [
+            f"{k}: {len(answer[k])} of {length}"
+            for k, length in lengths.items()
+            if len(answer[k]) < length
+        ]
     return answer
 
 
@@ -93,5 +114,5 @@ def _least(column: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _size(value: dict[str, Any]) -> int:
+def _size(value: Any) -> int:
     return len(files.to_json(value, separators=(",", ":")))

@@ -1,11 +1,11 @@
-"""What the tool ``describe`` says of a path: a table's columns, or a model."""
+"""What the tool ``describe`` says of a path: a table's columns, images, arrays, or a model."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_runner import bounds, errors, paths
+from ml_runner import bounds, errors, libraries, paths
 from ml_runner.data import bounded, describe_model, profile
 from ml_runner.data.head import read_head
 
@@ -18,7 +18,7 @@ SAMPLED_ROWS = 100_000
 
 
 def describe(params: dict[str, Any], base_dir: str, roots: list[str] | None) -> dict[str, Any]:
-    """Describes the table or the model at ``params["path"]`` in at most 2 KB of JSON.
+    """Describes the data or the model at ``params["path"]`` in at most 2 KB of JSON.
 
     Args:
         params: ``path``; ``header``, ``separator``, ``encoding`` for a table of text.
@@ -28,17 +28,17 @@ def describe(params: dict[str, Any], base_dir: str, roots: list[str] | None) -> 
     Returns:
         Of a table: ``path`` (as sent), ``format``, ``encoding`` and ``separator`` (text formats),
         ``rows``, ``columns`` (see ``profile.column``), ``warnings``; ``statisticsFromRows`` where
-        those are not all rows; ``truncated`` where columns are left out. Of a model: see
-        ``describe_model.describe``.
+        those are not all rows; ``truncated`` where columns are left out. Of images, and of arrays
+        that are no table: see ``describe_samples``. Of a model: see ``describe_model.describe``.
 
     Raises:
         InvalidConfiguration: no path, or one outside the roots.
-        DataLoadingError: as ``read_table``.
+        DataLoadingError: as ``read_table``; a directory without images.
     """
     sent = params.get("path")
     if not isinstance(sent, str):
         raise errors.InvalidConfiguration(
-            "describe needs the path of a table or a model",
+            "describe needs the path of data or a model",
             solution="Send path.",
             metadata={"key": "path", "sent": sent},
         )
@@ -51,6 +51,14 @@ def _describe(params: dict[str, Any], path: Path, sent: str) -> dict[str, Any]:
     model = describe_model.find(path)
     if model is not None:
         return describe_model.describe(model, sent)
+    # Imports numpy, which is not there wherever this module is.
+    libraries.need("numpy", "numpy")
+    from ml_runner.data import describe_samples
+
+    if path.is_dir() or describe_samples.is_image(path):
+        return describe_samples.images(path, sent, roots=roots)
+    if describe_samples.holds_no_table(path):
+        return describe_samples.arrays(path, sent)
     warnings: list[str] = []
     try:
         table, rows = read_head(
@@ -66,6 +74,8 @@ def _describe(params: dict[str, Any], path: Path, sent: str) -> dict[str, Any]:
         # Models have text formats too, so a table comes first.
         if path.is_file() and describe_model.recognised(path):
             return describe_model.describe(path, sent)
+        if describe_samples.is_archive(path):
+            return describe_samples.arrays(path, sent)
         raise
     if len(table.frame.columns) == 1 and describe_model.recognised(path):
         return describe_model.describe(path, sent)

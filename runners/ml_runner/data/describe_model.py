@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from ml_runner import bounds, descriptors, errors, files, frameworks
-from ml_runner.data.bounded import LIMIT_BYTES
+from ml_runner import bounds, descriptors, errors, frameworks
+from ml_runner.data import bounded
 from ml_runner.data.profile import clip
 from ml_runner.report import size_words
 from ml_runner.training import run_directory
@@ -74,7 +74,8 @@ def describe(path: Path, sent: str) -> dict[str, Any]:
     answer["described"] = descriptor is not None
     answer["modelSize"], answer["modelSizeBytes"] = size_words(len(data)), len(data)
     answer["warnings"] = [clip(text, 300) for text in warnings]
-    return _fit({key: value for key, value in answer.items() if value is not None})
+    known = {key: value for key, value in answer.items() if value is not None}
+    return bounded.cut_lists(known, _LISTS)
 
 
 def _adapter(path: Path) -> Any:
@@ -84,25 +85,3 @@ def _adapter(path: Path) -> Any:
     except OSError:
         return None
     return next((a for a in frameworks.all_adapters() if a.recognises(path, head)), None)
-
-
-def _fit(answer: dict[str, Any]) -> dict[str, Any]:
-    """Cuts the longest list by half until the answer fits."""
-    lengths = {key: len(answer[key]) for key in _LISTS if key in answer}
-    while _size(answer) > LIMIT_BYTES:
-        key = max((k for k in lengths if answer[k]), key=lambda k: _size(answer[k]), default=None)
-        if key is None:
-            break
-        kept = len(answer[key]) // 2
-        value = answer[key]
-        answer[key] = dict(list(value.items())[:kept]) if isinstance(value, dict) else value[:kept]
-        answer["truncated"] = [
-            f"{k}: {len(answer[k])} of {length}"
-            for k, length in lengths.items()
-            if len(answer[k]) < length
-        ]
-    return answer
-
-
-def _size(value: Any) -> int:
-    return len(files.to_json(value, separators=(",", ":")))

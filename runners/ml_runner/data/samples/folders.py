@@ -1,0 +1,242 @@
+"""Folders of images: which files they hold, and what the folders' names say of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ml_runner import paths
+from ml_runner.data.samples.base import PART_NAMES, Roots, Warn
+from ml_runner.data.source import fault, some
+
+_ENDINGS = "jpg jpeg jpe jfif png bmp dib gif tif tiff webp ppm pgm pbm pnm avif jp2 ico tga"
+SUFFIXES = frozenset(f".{ending}" for ending in _ENDINGS.split())
+# Of images whose names do not say it. (Not BMP's "BM", with which text may begin.)
+_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\x00", b"MM\x00*")
+
+
+@dataclass
+class Listing:
+    """The images below one folder.
+
+    Attributes:
+        root: absolute.
+        names: paths relative to ``root``, with ``/``; sorted as a walk goes: a folder's own files,
+            then its folders'.
+        skipped: files that are no images, relative to ``root``.
+    """
+
+    root: Path
+    names: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+
+@dataclass
+class ClassFolders:
+    """A folder with a folder for each class.
+
+    Attributes:
+        root: absolute.
+        classes: names of the folders that hold images, sorted.
+        names: images, relative to ``root``, class by class.
+        labels: position among ``classes`` of each.
+        empty: class folders without images.
+        stray: images beside the class folders.
+        skipped: files that are no images.
+    """
+
+    root: Path
+    classes: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    labels: list[int] = field(default_factory=list)
+    empty: list[str] = field(default_factory=list)
+    stray: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
+
+    def counts(self) -> dict[str, int]:
+        """Images by class, empty folders included, sorted."""
+        counts = dict.fromkeys(sorted([*self.classes, *self.empty]), 0)
+        for label in self.labels:
+            counts[self.classes[label]] += 1
+        return counts
+
+
+def is_image(path: str, name: str) -> bool:
+    """Whether a file is an image by its name's end or, where that says nothing, its first bytes."""
+    if os.path.splitext(name)[1].lower() in SUFFIXES:
+        return True
+    try:
+        with open(path, "rb") as file:
+            start = file.read(12)
+    except OSError:
+        return False
+    return start.startswith(_MAGIC) or (start[:4] == b"RIFF" and start[8:12] == b"WEBP")
+
+
+def list_images(root: Path, *, roots: Roots) -> Listing:
+    """All images below a folder; links are followed within the roots, each folder once.
+
+    Hidden files and folders are left out, as are Windows' and macOS's own files.
+
+    Raises:
+        DataLoadingError: a folder that cannot be listed, or is inside itself by a link.
+        InvalidConfiguration: a link that leads out of the roots.
+    """
+    listing = Listing(root)
+    _walk(listing, root, "", roots, (os.path.realpath(root),))
+    return listing
+
+
+def class_folders(root: Path, *, roots: Roots) -> ClassFolders:
+    """The classes of a folder and their images. Raises as ``list_images``."""
+    found = ClassFolders(root)
+    folders, files, odd = _entries(root, roots)
+    found.skipped += odd
+    for name in files:
+        target = found.stray if is_image(f"{root}/{name}", name) else found.skipped
+        target.append(name)
+    for folder in folders:
+        listing = list_images(root / folder, roots=roots)
+        found.skipped += [f"{folder}/{name}" for name in listing.skipped]
+        if not listing.names:
+            found.empty.append(folder)
+            continue
+        found.labels += [len(found.classes)] * len(listing.names)
+        found.classes.append(folder)
+        found.names += [f"{folder}/{name}" for name in listing.names]
+    return found
+
+
+def parts(root: Path, *, roots: Roots, warn: Warn | None = None) -> dict[str, Path]:
+    """The folders for training, validation and test, where that is what ``root`` holds.
+
+    That is so where ``train`` stands beside another part, or alone. (Beside other names it may be
+    a class: a folder of vehicles.)
+
+    Returns:
+        ``{"train": …, "validation": …, "test": …}`` as far as they are there; empty for a folder
+        whose folders are classes.
+
+    Raises:
+        DataLoadingError: two folders for the same part, such as ``val`` and ``valid``.
+    """
+    folders, _, _ = _entries(root, roots)
+    named = [name for name in folders if name.lower() in PART_NAMES]
+    others = [name for name in folders if name not in named]
+    if "train" not in map(_part, named) or (others and len(named) == 1):
+        return {}
+    if others and warn is not None:
+        warn(f"'{root}': {some(others, 5)} beside the folders of the parts left out")
+    result: dict[str, Path] = {}
+    for name in named:
+        part = _part(name)
+        if part in result:
+            raise fault(
+                root,
+                f"'{root}' has two folders for {part}: '{result[part].name}' and '{name}'",
+                solution="Leave one of them, or name the folder itself.",
+            )
+        result[part] = root / name
+    # Training first: its classes are what the others are held to.
+    return {part: result[part] for part in ("train", "validation", "test") if part in result}
+
+
+def warn_of(found: ClassFolders, warn: Warn) -> None:
+    """Tells of what was left out."""
+    if found.empty:
+        warn(
+            f"'{found.root}': no images in {some(found.empty, 5)}; they are no classes of this"
+            " training"
+        )
+    if found.stray:
+        warn(
+            f"'{found.root}': {_count(found.stray, 'image')} beside the class folders left out"
+            f" ({some(found.stray, 3)})"
+        )
+    warn_of_skipped(found.root, found.skipped, warn)
+
+
+def warn_of_skipped(root: Path, skipped: Sequence[str], warn: Warn) -> None:
+    """Tells of files that are no images, once for all of them."""
+    if skipped:
+        many = len(skipped) > 1
+        what = f"{len(skipped)} files that are no images" if many else "1 file that is no image"
+        warn(f"'{root}': {what} left out ({some(list(skipped), 3)})")
+
+
+def nothing_in(root: Path, roots: Roots) -> Exception:
+    """The error for a folder without images; says what is there instead."""
+    folders, files, odd = _entries(root, roots)
+    files += odd
+    if not folders and not files:
+        holds = "it is empty"
+    else:
+        holds = f"it holds {some([*(f'{name}/' for name in folders), *files], 8)}"
+    return fault(
+        root,
+        f"'{root}' is a directory without images: {holds}",
+        solution="Name a folder with a folder of images for each class (or with train/, val/ and"
+        " test/ of those), or a file: a table, NPY or NPZ.",
+    )
+
+
+def _part(name: str) -> str:
+    return PART_NAMES[name.lower()]
+
+
+def _count(names: Sequence[str], what: str) -> str:
+    return f"{len(names)} {what}{'' if len(names) == 1 else 's'}"
+
+
+def _walk(
+    listing: Listing, folder: Path, prefix: str, roots: Roots, above: tuple[str, ...]
+) -> None:
+    folders, files, odd = _entries(folder, roots)
+    listing.skipped += [prefix + name for name in odd]
+    for name in files:
+        target = listing.names if is_image(f"{folder}/{name}", name) else listing.skipped
+        target.append(prefix + name)
+    for name in folders:
+        real = os.path.realpath(folder / name)
+        if real in above:
+            raise fault(
+                folder / name,
+                f"'{folder / name}' links to '{real}', a folder that it lies in",
+                solution="Remove the link.",
+            )
+        _walk(listing, folder / name, f"{prefix}{name}/", roots, (*above, real))
+
+
+def _entries(folder: Path, roots: Roots) -> tuple[list[str], list[str], list[str]]:
+    """(folders, files, what is neither) in a folder, each sorted; hidden ones are left out.
+
+    A link to nothing counts as a file: whoever reads it says so.
+    """
+    folders: list[str] = []
+    files: list[str] = []
+    odd: list[str] = []
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                name = entry.name
+                if name.startswith(".") or name.lower() in _SYSTEM:
+                    continue
+                if roots is not None and entry.is_symlink():
+                    paths.resolve(entry.path, key="dataPath", base_dir="/", roots=roots)
+                if entry.is_dir():
+                    folders.append(name)
+                elif entry.is_file() or not os.path.exists(entry.path):
+                    files.append(name)
+                else:
+                    # A FIFO would block whoever opens it.
+                    odd.append(name)
+    except OSError as error:
+        raise fault(
+            folder, f"'{folder}' cannot be listed: {error.strerror}", solution="Check the path."
+        ) from error
+    return sorted(folders), sorted(files), sorted(odd)
+
+
+_SYSTEM = frozenset(("thumbs.db", "desktop.ini", "ehthumbs.db", "__macosx", "$recycle.bin"))

@@ -1,0 +1,250 @@
+"""From a path to samples: a table, a folder of images, an image, an array file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from ml_runner import errors
+from ml_runner.data import Schema, Table, align, read_table, select
+from ml_runner.data.samples import array_files, folders, image_sources
+from ml_runner.data.samples.arrays import options_for
+from ml_runner.data.samples.arrays_like import arrays_like, arrays_of, one_part
+from ml_runner.data.samples.base import NoteDefault, Parts, Roots, Samples, Warn
+from ml_runner.data.samples.images import ImageOptions
+from ml_runner.data.samples.images import options_for as image_options_for
+from ml_runner.data.samples.scaling import Scaling
+from ml_runner.data.samples.table import FOR_MISSING, FOR_TEXT, TableSamples, refuse_categories
+
+IMAGES, ARRAYS, TABLE = "images", "arrays", "table"
+
+
+def kind_of(path: Path, config: Mapping[str, Any]) -> str:
+    """``"images"``, ``"arrays"`` or ``"table"``: what a path is read as.
+
+    A folder, an image file, and a table with ``pathColumn`` are images. NPZ and NPY files are
+    arrays, unless ``featureColumns`` speaks of columns, or ``targetColumn`` of a column of an NPY.
+    """
+    if path.is_dir() or config.get("pathColumn") is not None:
+        return IMAGES
+    if not path.is_file():
+        return TABLE  # whose reader says what is there instead
+    if folders.is_image(str(path), path.name):
+        return IMAGES
+    if path.suffix.lower() not in (".npz", ".npy") or config.get("featureColumns") is not None:
+        return TABLE
+    in_npy = path.suffix.lower() == ".npy" and config.get("targetColumn") is not None
+    return TABLE if in_npy else ARRAYS
+
+
+def read(
+    path: Path,
+    config: Mapping[str, Any],
+    *,
+    channels_first: bool,
+    roots: Roots,
+    warn: Warn,
+    default: NoteDefault,
+    target_path: Path | None = None,
+) -> Parts:
+    """The samples of a training, and those for validation and test that lie beside them.
+
+    Tables that are to be scaled (``featureScaling``) are returned unscaled: split first, then
+    ``scaled``.
+
+    Args:
+        path: absolute.
+        config: the call's; see the readers for the keys.
+        channels_first: the order of an image's axes that the framework takes.
+        roots: directories that may be read, or None.
+        warn: gets what the caller may not expect.
+        default: gets each default that is used.
+        target_path: ``targetData``, resolved.
+
+    Raises:
+        InvalidConfiguration, DataLoadingError, FrameworkNotFound: as the readers do.
+    """
+    kind = kind_of(path, config)
+    _refuse_unused(kind, path, config)
+    if kind == IMAGES:
+        found = image_sources.labelled(path, config, roots=roots, warn=warn)
+        first = found["train"]
+        options = image_options_for(
+            first.root,
+            first.names,
+            config,
+            channels_first=channels_first,
+            warn=warn,
+            default=default,
+        )
+        return Parts(**{part: files.samples(options) for part, files in found.items()})
+    if kind == ARRAYS:
+        loaded = array_files.load(path, config, target_path=target_path, warn=warn)
+        first = loaded["train"]
+        options = options_for(first.inputs, dict(config), path, first.key)
+        return Parts(**{part: arrays_of(path, one, options) for part, one in loaded.items()})
+    refuse_categories(config)
+    table = _table(path, config, warn)
+    data = select(
+        table,
+        target_column=config.get("targetColumn"),
+        feature_columns=config.get("featureColumns"),
+        weight_column=config.get("sampleWeightColumn"),
+        accepts_missing=False,
+        for_text=FOR_TEXT,
+        for_missing=FOR_MISSING,
+        warn=warn,
+    )
+    return Parts(TableSamples.of(data, double=_scaling_asked(config) is not None))
+
+
+def read_like(
+    path: Path,
+    spec: Mapping[str, Any],
+    config: Mapping[str, Any],
+    *,
+    with_targets: bool,
+    roots: Roots,
+    warn: Warn,
+    target_path: Path | None = None,
+) -> Samples:
+    """Further samples, read as those were whose ``spec`` this is: validation, test, prediction.
+
+    Args:
+        path: absolute.
+        spec: of the samples of the training.
+        config: the call's: how the file is read (``separator``, …), ``targetColumn``,
+            ``pathColumn``, ``inputKey``.
+        with_targets: targets must be there; else they are None.
+        roots: directories that may be read, or None.
+        warn: gets what the caller may not expect.
+        target_path: ``targetData``, resolved.
+
+    Raises:
+        InvalidConfiguration: data in several parts, of which none is named.
+        DataLoadingError: data of another kind, or without targets where they are needed.
+    """
+    kind = kind_of(path, config)
+    if kind != spec["kind"] and not (spec["kind"] == TABLE and kind == ARRAYS):
+        raise errors.DataLoadingError(
+            f"'{path}' is read as {_KINDS[kind]}, and the model was trained on"
+            f" {_KINDS[spec['kind']]}",
+            solution=f"Name {_KINDS[spec['kind']]}.",
+            metadata={"file": str(path), "found": kind, "expected": spec["kind"]},
+        )
+    if spec["kind"] == TABLE:
+        return _table_like(path, spec, config, with_targets=with_targets, warn=warn)
+    if spec["kind"] == ARRAYS:
+        return arrays_like(path, spec, config, target_path, with_targets=with_targets, warn=warn)
+    options = ImageOptions.from_json(spec)
+    if with_targets:
+        files = one_part(image_sources.labelled(path, config, roots=roots, warn=warn), path)
+        if files.targets is None:
+            raise image_sources.no_labels(path)
+    else:
+        files = image_sources.unlabelled(path, config, roots=roots, warn=warn)
+    samples = files.samples(options)
+    samples.warn_of_resizing(warn)
+    return samples
+
+
+def scaled(parts: Parts, method: str | None) -> Parts:
+    """The same samples, scaled by what the training rows teach.
+
+    Args:
+        parts: after validation rows have been held out.
+        method: ``featureScaling``; ``"none"`` or None leaves them as they are.
+
+    Raises:
+        InvalidConfiguration: the samples are no table.
+    """
+    if method is None or method == "none":
+        return parts
+    if not isinstance(parts.train, TableSamples):
+        raise errors.InvalidConfiguration(
+            f"featureScaling '{method}' is for tables, and the data are {_KINDS[parts.train.kind]}",
+            solution="Leave config.featureScaling out; config.normalize is for pixels.",
+            metadata={"key": "config.featureScaling", "sent": method},
+        )
+    scaling = parts.train.fit_scaling(method)
+    done = {
+        name: part.scaled(scaling)
+        for name, part in parts.named().items()
+        if isinstance(part, TableSamples)
+    }
+    return Parts(**done)
+
+
+_KINDS = {TABLE: "a table", IMAGES: "images", ARRAYS: "arrays (NPZ, NPY)"}
+# Keys that only some kinds of data use.
+_OF_KIND = {
+    "imageSize": (IMAGES,),
+    "colorMode": (IMAGES,),
+    "normalize": (IMAGES, ARRAYS),
+    "inputKey": (ARRAYS,),
+    "inputDtype": (ARRAYS,),
+    "targetData": (ARRAYS,),
+    "featureScaling": (TABLE,),
+    "featureColumns": (TABLE,),
+    "sampleWeightColumn": (TABLE,),
+}
+
+
+def _refuse_unused(kind: str, path: Path, config: Mapping[str, Any]) -> None:
+    for key, kinds in _OF_KIND.items():
+        value = config.get(key)
+        if value is None or kind in kinds or (key == "featureScaling" and value == "none"):
+            continue
+        uses = " or ".join(_KINDS[one] for one in kinds)
+        raise errors.InvalidConfiguration(
+            f"config.{key} is for {uses}, and '{path}' is read as {_KINDS[kind]}",
+            solution=f"Leave config.{key} out.",
+            metadata={"key": f"config.{key}", "sent": value, "kind": kind},
+        )
+    if kind == IMAGES and config.get("targetColumn") and not config.get("pathColumn"):
+        raise errors.InvalidConfiguration(
+            f"config.targetColumn is sent, and '{path}' is a folder, whose folders are the classes",
+            solution="Leave config.targetColumn out; or name a table of image files, with"
+            " config.pathColumn.",
+            metadata={"key": "config.targetColumn", "sent": config["targetColumn"]},
+        )
+
+
+def _scaling_asked(config: Mapping[str, Any]) -> str | None:
+    method = config.get("featureScaling")
+    return None if method == "none" else method
+
+
+def _table(path: Path, config: Mapping[str, Any], warn: Warn) -> Table:
+    return read_table(
+        path,
+        header=config.get("header"),
+        separator=config.get("separator"),
+        encoding=config.get("encoding"),
+        warn=warn,
+    )
+
+
+def _table_like(
+    path: Path,
+    spec: Mapping[str, Any],
+    config: Mapping[str, Any],
+    *,
+    with_targets: bool,
+    warn: Warn,
+) -> TableSamples:
+    schema = Schema.from_json(spec["schema"])
+    if with_targets:
+        weight = config.get("sampleWeightColumn")
+        schema = replace(schema, target=config.get("targetColumn") or schema.target, weight=weight)
+    data = align(
+        _table(path, config, warn),
+        schema,
+        with_target=with_targets,
+        accepts_missing=False,
+        warn=warn,
+    )
+    scaling = None if spec["scaling"] is None else Scaling.from_json(spec["scaling"])
+    return TableSamples.of(data, scaling=scaling)
