@@ -28,7 +28,7 @@ def refused(config: dict[str, Any]) -> errors.InvalidConfiguration:
 
 
 def test_none_is_left_out() -> None:
-    assert EXPECTED <= set(optimizers.known())
+    assert set(optimizers.known()) >= EXPECTED
 
 
 @pytest.mark.parametrize("name", sorted(optimizers.known()))

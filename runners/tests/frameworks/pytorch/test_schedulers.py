@@ -45,8 +45,9 @@ class Run:
             [{"params": list(layer.parameters()), "lr": rate}
              for layer, rate in zip(self.layers, rates, strict=True)], lr=0.1, **more)  # fmt: skip
         self.used: dict[str, Any] = {}
-        self.schedule = schedulers.build(config, self.optimizer, epochs=epochs,
-                                         steps_per_epoch=STEPS, default=self.used.__setitem__)  # fmt: skip
+        self.schedule = schedulers.build(
+            config, self.optimizer, epochs=epochs, steps_per_epoch=STEPS,
+            default=self.used.__setitem__)  # fmt: skip
         self.steps, self.total = 0, epochs * STEPS
 
     def go(self, until: int | None = None) -> list[tuple[list[float], Any]]:
