@@ -10,6 +10,7 @@ import io
 import json
 import pickle
 import re
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ import torch
 from torch import nn
 
 from ml_runner import errors
+from ml_runner.frameworks.pytorch.failures import is_out_of_memory
 
 _LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"  # torch.save before 1.6
 # Where training scripts put the weights among other things of a checkpoint.
@@ -145,7 +147,7 @@ def _check_form(path: Path, data: bytes) -> None:
 
 def _read(path: Path, data: bytes, allow_pickle: bool) -> Any:
     try:
-        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        return _load(data, weights_only=True)
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL ([\w.]+)|[Uu]nsupported class ([\w.]+)", str(error))
         found = (named[1] or named[2]).rstrip(".") if named else None
@@ -156,10 +158,16 @@ def _read(path: Path, data: bytes, allow_pickle: bool) -> Any:
             raise _not_weights(path, data, error, allow_pickle) from error
         if not allow_pickle:
             raise _holds_objects(path, found) from error
-    except (RuntimeError, EOFError, KeyError, ValueError, IndexError, TypeError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # the reader stumbles in a dozen ways over what is cut off
+        if is_out_of_memory(error):
+            raise
         raise _cut_off(path, data) from error
     try:
-        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=False)
+        return _load(data, weights_only=False)
+    except MemoryError:
+        raise
     except Exception as error:
         raise errors.ModelLoadingError(
             f"'{path}' cannot be unpickled: {type(error).__name__}: {error}",
@@ -167,6 +175,13 @@ def _read(path: Path, data: bytes, allow_pickle: bool) -> Any:
             " modelScript, under the name that it had.",
             metadata={"path": str(path), "exception": type(error).__name__},
         ) from error
+
+
+def _load(data: bytes, *, weights_only: bool) -> Any:
+    with warnings.catch_warnings():
+        # What it warns of (other pickle protocols, archives of programs) ends in an error here.
+        warnings.simplefilter("ignore")
+        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=weights_only)
 
 
 def _loads_nothing(error: Exception) -> bool:
