@@ -16,9 +16,6 @@ Default = Callable[[str, Any], None]
 
 # The config's own words → the constructors' names.
 _SHORT = {"learningRate": "lr", "momentum": "momentum", "weightDecay": "weight_decay"}
-# Where the library has no default of its own (SGD before its lr had one).
-_LEARNING_RATE = 1e-3
-
 _NOT_SET_HERE = {
     "params": "they are the model's",
     "differentiable": "nothing differentiates through the training",
@@ -63,10 +60,7 @@ def build(
     cls = _class_of(config, default)
     values = arguments_of(cls, config)
     if "lr" not in values:
-        own = inspect.signature(cls).parameters["lr"].default
-        if not isinstance(own, (int, float)):
-            own = values["lr"] = _LEARNING_RATE
-        default("learningRate", own)
+        default("learningRate", inspect.signature(cls).parameters["lr"].default)
     groups: list[Any] = [
         {**group, "params": _listed(group["params"])} if isinstance(group, dict) else group
         for group in parameters

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+
 from ml_runner import errors
 from ml_runner.nearest import nearest
 
@@ -43,6 +45,35 @@ class Target:
         if self.kind == NUMBERS:
             return "numbers"
         return f"{size}classes" if self.kind == CLASSES else f"{size}labels a row may have at once"
+
+
+def of_batch(batch: torch.Tensor, takes: Sequence[str] | None) -> Target:
+    """The target of a data set of the script's own, by one batch of it and the loss.
+
+    Args:
+        batch: the targets of a batch.
+        takes: the kinds that the call's loss can learn (``losses.takes``); None: it names none.
+
+    Raises:
+        InvalidConfiguration: several kinds would do, and no loss says which.
+    """
+    if takes is not None and len(takes) == 1:
+        return Target(takes[0])
+    columns = batch.shape[1] if batch.ndim == 2 else 1
+    whole = not batch.is_floating_point()
+    of_two = bool(((batch == 0) | (batch == 1)).all())
+    if takes is None:
+        if whole and columns > 1 and of_two:
+            raise errors.InvalidConfiguration(
+                f"The script's targets are {tuple(batch.shape)} zeros and ones: several labels a"
+                " row, or a class for each position",
+                solution="Send lossFunction: bce_with_logits (labels) or cross_entropy (classes).",
+                metadata={"key": "config.lossFunction", "targets": list(batch.shape)},
+            )
+        return Target(CLASSES if whole else NUMBERS)
+    # A loss for zeros and ones.
+    kind = MULTILABEL if columns > 1 else CLASSES
+    return Target(kind if of_two and kind in takes else NUMBERS if NUMBERS in takes else kind)
 
 
 def class_weights(wanted: Mapping[str, Any] | str, target: Target) -> list[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from ml_runner import errors
 from ml_runner.frameworks.pytorch import failures
+from ml_runner.job import Job
 
 
 def raised(function: Callable[[], Any]) -> Exception:
@@ -108,6 +110,25 @@ def test_the_hosts_memory(function: Callable[[], Any], size: int | None) -> None
     assert error.metadata["modelParameters"] == 45_000_000
     assert error.solution == ("Reduce batch size (currently 128) or model size. Try batchSize: 64")
     assert error.metadata["frame"]["file"] == __file__
+
+
+def test_the_next_call_halves_the_batch(tmp_path: Path) -> None:
+    config = {"modelScript": "m.py", "batchSize": 128}
+    record = {"id": "a", "baseDir": str(tmp_path), "roots": None, "threads": 1, "python": {},
+              "request": {"action": "train", "framework": "pytorch", "config": config}}  # fmt: skip
+    (tmp_path / "request.json").write_text(json.dumps(record))
+    job = Job(tmp_path)
+    failure = raised(lambda: torch.empty(2**43, dtype=torch.uint8))
+    with pytest.raises(type(failure)), failures.running(job, 32):
+        raise failure
+    error = failures.explain(failure)
+    job.release()
+    assert error is not None
+    # 32 is what it had been halved to by then.
+    assert error.next_call == {
+        "tool": "train",
+        "arguments": {"framework": "pytorch", "config": {**config, "batchSize": 16}},
+    }
 
 
 def test_what_ran_before_is_not_blamed() -> None:

@@ -13,7 +13,7 @@ from torch import nn
 
 from ml_runner import errors
 from ml_runner.frameworks.pytorch import losses
-from ml_runner.frameworks.pytorch.targets import Target
+from ml_runner.frameworks.pytorch.targets import Target, of_batch
 
 THREE = Target("classes", ["ash", "elm", "oak"], [50, 30, 20], 100)
 TWO = Target("classes", [False, True], [90, 10], 100)
@@ -192,6 +192,8 @@ def test_class_weights_reach_their_classes() -> None:
     scores, targets = torch.randn(8, 1), batch(two)
     plain = nn.BCEWithLogitsLoss(pos_weight=torch.tensor([9.0]))
     assert torch.equal(loss(scores, targets), plain(scores, targets.float().reshape(8, 1)))
+    loss = build({"classWeights": {"0": 2, "1": 9}, "lossFunction": "bce_with_logits"}, two)
+    assert loss.function.pos_weight.tolist() == [4.5]
     loss = build({"classWeights": {"big": 4}}, LABELS)
     plain = nn.BCEWithLogitsLoss(pos_weight=torch.tensor([1.0, 1, 4]))
     assert torch.equal(loss(outputs, batch(LABELS)), plain(outputs, batch(LABELS)))
@@ -376,3 +378,30 @@ def test_the_scripts_own_loss() -> None:
     binary = losses.of_script(lambda o, t: o.sum(), {}, TWO)
     assert binary.predictions(torch.tensor([-1.0, 1.0])).values.tolist() == [0, 1]
     assert binary.predictions(torch.eye(2)).values.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("batch", "loss", "kind"),
+    [
+        (torch.tensor([0, 4, 2]), None, "classes"),
+        (torch.tensor([0, 1]), "bce_with_logits", "classes"),
+        (torch.tensor([0.0, 1.0]), "bce_with_logits", "classes"),
+        (torch.tensor([[0.0], [1.0]]), "bce", "classes"),
+        (torch.tensor([[0, 1], [1, 1]]), "bce_with_logits", "multilabel"),
+        (torch.tensor([[0.0, 1.0]]), "soft_margin", "multilabel"),
+        (torch.rand(4, 3), "bce", "numbers"),
+        (torch.tensor([0.0, 1.0]), None, "numbers"),
+        (torch.tensor([[0, 1], [1, 1]]), "cross_entropy", "classes"),
+        (torch.tensor([3, 4]), "mse", "numbers"),
+        (torch.zeros(2, 4, 4).long(), None, "classes"),
+    ],
+)
+def test_the_target_of_a_data_set_of_the_scripts_own(
+    batch: torch.Tensor, loss: str | None, kind: str
+) -> None:
+    assert of_batch(batch, losses.takes({"lossFunction": loss})).kind == kind
+
+
+def test_a_target_that_could_be_two_things_is_asked_about() -> None:
+    with pytest.raises(errors.InvalidConfiguration, match="several labels a row, or a class"):
+        of_batch(torch.tensor([[0, 1], [1, 1]]), None)
