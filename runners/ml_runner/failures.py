@@ -63,7 +63,7 @@ def to_error(error: BaseException, job: Job | None = None) -> errors.ExecutorErr
         if isinstance(error, ModuleNotFoundError) and error.name:
             return _not_installed(error.name)
         return _defect(error, job)
-    return _training_failure(error)
+    return training_failure(error)
 
 
 def explain(error: BaseException) -> errors.ExecutorError | None:
@@ -78,19 +78,33 @@ def explain(error: BaseException) -> errors.ExecutorError | None:
     return None
 
 
-def _training_failure(error: BaseException) -> errors.ExecutorError:
-    metadata: dict[str, Any] = {"exception": type(error).__name__}
+def training_failure(
+    error: BaseException,
+    *,
+    solution: str | None = None,
+    metadata: dict[str, Any] | None = None,
+    frame: dict[str, Any] | None = None,
+) -> errors.TrainingFailure:
+    """What the user's code, or a library, raised; with the user's own frame.
+
+    Args:
+        error: it.
+        solution: where an adapter knows better than "correct that line".
+        metadata: what an adapter read out of the message.
+        frame: the user's, where the traceback does not hold it (raised in another process).
+    """
+    metadata = {"exception": type(error).__name__, **(metadata or {})}
     where = ""
-    frame = users_frame(error)
+    frame = frame or users_frame(error)
     if frame is not None:
         metadata["frame"] = frame
         where = f" ({Path(frame['file']).name}, line {frame['line']}, in {frame['function']})"
     if isinstance(error, SystemExit):
         said = f"The script ended itself with sys.exit({error.code!r})"
-        solution = "Let it return, or raise an exception that says what is wrong."
+        advice = "Let it return, or raise an exception that says what is wrong."
     else:
         said = f"{type(error).__name__}: {_shorten(str(error))}" if str(error) else repr(error)
-        solution = (
+        advice = (
             f"Correct {frame['file']}, line {frame['line']}, or what is passed to it."
             if frame
             else "The library refused what it was given: change the parameter or the data that "
@@ -98,9 +112,9 @@ def _training_failure(error: BaseException) -> errors.ExecutorError:
         )
         if isinstance(error, ModuleNotFoundError) and error.name:
             module = error.name.partition(".")[0]
-            solution = f"Install it: {libraries.install_command(module)}"
+            advice = f"Install it: {libraries.install_command(module)}"
     return errors.TrainingFailure(
-        said + where, solution=solution, metadata=metadata, stderr=_traceback(error)
+        said + where, solution=solution or advice, metadata=metadata, stderr=_traceback(error)
     )
 
 

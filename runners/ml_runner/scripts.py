@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ml_runner import bounds, errors
+from ml_runner import bounds, errors, failures
 from ml_runner.nearest import nearest
 
 
@@ -142,7 +142,7 @@ class Script:
         Args:
             name: ``modelClass`` of the call; left out: ``build_model``, or the only candidate.
             is_candidate: whether a class or function that the script itself defines will do.
-            kind: what is looked for, in words (``an estimator class``).
+            kind: what is looked for, in words with their article (``an estimator class``).
 
         Raises:
             ModelLoadingError: it is not there, or there are several; lists those found.
@@ -174,7 +174,7 @@ class Script:
         elif found:
             message = f"modelScript '{self.shown}' does not say which is {kind}: it has {listed}"
         else:
-            message = f"modelScript '{self.shown}' defines no {kind.removeprefix('an ')}"
+            message = f"modelScript '{self.shown}' defines no {kind.partition(' ')[2]}"
         return errors.ModelLoadingError(
             message,
             solution=f"Set modelClass to '{near}'."
@@ -201,7 +201,7 @@ class Script:
 
         Raises:
             InvalidConfiguration: arguments that it does not have, or lacks; names them.
-            ModelLoadingError: it raised.
+            ModelLoadingError: it raised, or ended the program.
         """
         given = dict(arguments)
         parameters: dict[str, inspect.Parameter] = {}
@@ -236,8 +236,31 @@ class Script:
             return maker(**given)
         except (MemoryError, errors.ExecutorError):
             raise
-        except Exception as error:
-            raise self._failed(error, f"{name}(…): {error}") from error
+        except (Exception, SystemExit) as error:
+            raise failures.explain(error) or self._raised(error, name) from error
+
+    def _raised(self, error: BaseException, name: str) -> errors.ModelLoadingError:
+        """What a class or function of the script raised when it was called."""
+        if isinstance(error, SystemExit):
+            what = f"it ended the program (exit code {error.code})"
+        elif isinstance(error, RecursionError):
+            what = "it calls itself without an end (RecursionError)"
+        else:
+            what = f"{type(error).__name__}: {error}"
+        frame = failures.users_frame(error)
+        where = f" ({Path(frame['file']).name}, line {frame['line']})" if frame else ""
+        lines = traceback.format_exception(type(error), error, error.__traceback__)
+        return errors.ModelLoadingError(
+            f"{name}(…) of modelScript '{self.shown}' fails: {what}{where}",
+            solution="Mend the script, or send other modelArgs.",
+            metadata={
+                "key": "config.modelScript",
+                "file": str(self.path),
+                "exception": type(error).__name__,
+                **({"frame": frame, "line": frame["line"]} if frame else {}),
+            },
+            stderr="".join(lines)[-2000:],
+        )
 
 
 def of_call(config: Mapping[str, Any], resolve: Callable[..., Path]) -> Script | None:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
+
+_frameworks: list[Callable[[int], object]] = []
+
+
+def also(seeder: Callable[[int], object]) -> None:
+    """From now on ``seed_all`` calls this too: how a framework has its own generators seeded."""
+    if seeder not in _frameworks:
+        _frameworks.append(seeder)
 
 
 def seed_all(seed: int) -> None:
-    """Seeds ``random`` and, where it is loaded, NumPy's global generator.
+    """Seeds ``random``, the frameworks' generators and, where it is loaded, NumPy's global one.
 
     Args:
         seed: 0 to 2**32 - 1.
@@ -18,6 +26,8 @@ def seed_all(seed: int) -> None:
     numpy = sys.modules.get("numpy")
     if numpy is not None:
         numpy.random.seed(seed)
+    for seeder in _frameworks:
+        seeder(seed)
 
 
 def state() -> dict[str, Any]:

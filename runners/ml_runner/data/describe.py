@@ -44,10 +44,12 @@ def describe(params: dict[str, Any], base_dir: str, roots: list[str] | None) -> 
         )
     path = paths.resolve(sent, key="path", base_dir=base_dir, roots=roots)
     with bounds.bound(roots):
-        return _describe(params, path, sent)
+        return _describe(params, path, sent, roots)
 
 
-def _describe(params: dict[str, Any], path: Path, sent: str) -> dict[str, Any]:
+def _describe(
+    params: dict[str, Any], path: Path, sent: str, roots: list[str] | None
+) -> dict[str, Any]:
     model = describe_model.find(path)
     if model is not None:
         return describe_model.describe(model, sent)
