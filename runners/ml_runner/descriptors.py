@@ -17,7 +17,6 @@ from ml_runner import bounds, errors, files, signing
 from ml_runner.scripts import Script
 
 if TYPE_CHECKING:
-    from ml_runner.data import Schema
     from ml_runner.frameworks.base import Adapter, Model
     from ml_runner.job import Job
 
@@ -29,7 +28,7 @@ def describe(
     job: Job,
     adapter: Adapter,
     model: Model,
-    schema: Schema,
+    inputs: Mapping[str, Any],
     data: bytes,
     *,
     name: str,
@@ -41,8 +40,9 @@ def describe(
 ) -> bytes:
     """The content of ``<name>.meta.json`` for a model file of content ``data``.
 
-    ``trained_on`` tells the training file (path, rows, ``files.fingerprint``); ``script`` is what
-    ``saved_script`` gives of the caller's own code, where the model needs that.
+    ``inputs`` tells what the model takes: ``signature``, ``schema`` of a table, ``samples`` where
+    it is read otherwise. ``trained_on`` tells the training data (path, rows, fingerprint);
+    ``script`` is what ``saved_script`` gives of the caller's own code, where the model needs that.
     """
     record: dict[str, Any] = {
         "format": "ml-executor-model",
@@ -52,11 +52,7 @@ def describe(
         "task": model.task,
         "classes": model.classes,
         "model": model.describe(),
-        "schema": schema.to_json(),
-        "signature": {
-            "inputs": [{"name": name, "type": schema.dtypes.get(name)} for name in schema.features],
-            "output": schema.target,
-        },
+        **inputs,
         "parameters": dict(parameters),
         "preprocessing": preprocessing,
         **({} if script is None else {"script": dict(script)}),

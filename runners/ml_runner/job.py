@@ -68,8 +68,8 @@ class Job:
         self.new_total: int | None = None
         self._events = EventLog(directory / "events.ndjson")
         self._last_progress = 0.0
-        self._told: tuple[str, int] | None = None
-        self._rate_from: dict[str, tuple[float, int]] = {}
+        self._told: tuple[str, float] | None = None
+        self._rate_from: dict[str, tuple[float, float]] = {}
         self._cancel_requested = False
         self._cooperative = False
         self._output_dir: Path | None = None
@@ -204,15 +204,17 @@ class Job:
     def progress(
         self,
         unit: str,
-        done: int,
+        done: float,
         total: int | None,
         metrics: Mapping[str, float] | None = None,
         *,
         eta_seconds: float | None = None,
+        within: bool = False,
     ) -> None:
         """Says how far the work is; cheap enough for every step of a loop.
 
         ``eta_seconds`` left out is reckoned from the mean rate since the first report of ``unit``.
+        ``within`` a unit, ``done`` is a broken number, and few units are no reason to tell each.
         """
         now = time.time()
         first_time, first_done = self._rate_from.setdefault(unit, (now, done))
@@ -221,7 +223,7 @@ class Job:
             first_time, first_done = self._rate_from[unit] = (now, done)
         told = (unit, done)
         always = total is not None and (
-            done >= total or (total <= FEW_UNITS and told != self._told)
+            done >= total or (total <= FEW_UNITS and told != self._told and not within)
         )
         if not always and now - self._last_progress < PROGRESS_INTERVAL_SECONDS:
             return
@@ -248,7 +250,7 @@ class Job:
                 of = "" if total is None else f"/{total}"
                 sys.stdout.write("  ".join([f"{unit} {done}{of}", *words]) + "\n")
 
-    def start_unit(self, unit: str, done: int = 0) -> None:
+    def start_unit(self, unit: str, done: float = 0) -> None:
         """Starts the clock from which the rate of ``unit`` is reckoned (before the first step)."""
         self._rate_from[unit] = (time.time(), done)
 

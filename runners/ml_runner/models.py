@@ -194,10 +194,21 @@ def read(path: Path, *, allow_pickle: bool = False, without_scripts: bool = Fals
         if without_scripts:
             raise Decline("the model brings a script")
         descriptors.import_script(path, descriptor["script"])
-    model = adapter.load(path, data, descriptor["model"] if descriptor else None)
+    model = adapter.load(path, data, _description(descriptor))
     if descriptor is not None:
         warnings += _other_versions(descriptor["versions"])
     return Loaded(model, adapter, path, descriptor, safe, warnings)
+
+
+def _description(descriptor: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What the model said of itself; with ``script``, the module that its code is imported as."""
+    if descriptor is None:
+        return None
+    script = descriptor.get("script")
+    return {
+        **descriptor["model"],
+        **({} if script is None else {"script": Path(script["main"]).stem}),
+    }
 
 
 def _recognise(path: Path, data: bytes) -> Adapter:

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { defineAction } from "../contract/action.js";
+import { samples } from "../contract/networks.js";
 import {
   allowPickle,
   average,
@@ -27,6 +28,10 @@ export const evaluate = defineAction({
     ),
     sampleWeightColumn: columnRoles.sampleWeightColumn,
     allowPickle,
+    numWorkers: samples.numWorkers,
+    pathColumn: samples.pathColumn,
+    inputKey: samples.inputKey,
+    targetData: samples.targetData,
     ...reading,
   }),
   lean: {

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { defineAction } from "../contract/action.js";
+import { samples } from "../contract/networks.js";
 import { allowPickle, batchSize, path, reading } from "../contract/shared.js";
 
 export const predict = defineAction({
@@ -17,6 +18,9 @@ export const predict = defineAction({
       .optional()
       .describe("Labels, or a probability for each class beside them (default classes)."),
     allowPickle,
+    numWorkers: samples.numWorkers,
+    pathColumn: samples.pathColumn,
+    inputKey: samples.inputKey,
     ...reading,
   }),
   lean: {

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { defineAction } from "../contract/action.js";
+import { epochTraining, samples } from "../contract/networks.js";
 import { average, columnRoles, metrics, path, reading, seed } from "../contract/shared.js";
 
 export const crossValidation = z
@@ -109,6 +110,8 @@ export const train = defineAction({
       .optional()
       .describe("Rounds between checkpoints, which are at least a minute apart."),
     seed,
+    ...epochTraining,
+    ...samples,
     ...reading,
   }),
   lean: {
@@ -129,6 +132,14 @@ export const train = defineAction({
     earlyStopping: "",
     seed: "",
     outputDir: "",
+    modelScript: "",
+    modelClass: "",
+    epochs: "",
+    batchSize: "",
+    learningRate: "",
+    optimizer: "",
+    lossFunction: "",
+    scheduler: "",
     gpuEnabled: "",
     timeout: "seconds",
     waitSeconds: "≤ 50",
@@ -139,7 +150,6 @@ export const train = defineAction({
     { kind: "onlyWith", key: "modelClass", keys: ["modelScript"] },
     { kind: "onlyWith", key: "modelArgs", keys: ["modelScript"] },
     { kind: "excludes", keys: ["validationData", "validationSplit"] },
-    { kind: "onlyWith", key: "earlyStopping", keys: ["validationData", "validationSplit"] },
     { kind: "onlyWith", key: "checkpointInterval", keys: ["checkpoint"] },
   ],
 });

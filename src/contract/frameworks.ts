@@ -43,6 +43,61 @@ const PREDICT_TABLES = [
 const RESUME = ["jobId", "runDir", "checkpointPath", "allowPickle"] as const;
 const BOOSTING = ["numRounds", "earlyStopping", "checkpoint", "checkpointInterval"] as const;
 
+/** How samples for networks are read: tables, folders of images, arrays. */
+const SAMPLES = [
+  "dataPath",
+  "targetColumn",
+  "featureColumns",
+  "featureScaling",
+  "validationData",
+  "validationSplit",
+  "stratify",
+  "testData",
+  "imageSize",
+  "colorMode",
+  "normalize",
+  "pathColumn",
+  "inputKey",
+  "inputDtype",
+  "targetData",
+  "numWorkers",
+  ...READING,
+] as const;
+const TRAIN_BY_EPOCHS = [
+  ...SAMPLES,
+  "modelScript",
+  "modelClass",
+  "modelArgs",
+  "epochs",
+  "batchSize",
+  "learningRate",
+  "optimizer",
+  "optimizerArgs",
+  "momentum",
+  "weightDecay",
+  "lossFunction",
+  "lossArgs",
+  "classWeights",
+  "labelSmoothing",
+  "scheduler",
+  "schedulerArgs",
+  "schedulerInterval",
+  "warmupEpochs",
+  "warmupSteps",
+  "gradientClipping",
+  "gradientAccumulation",
+  "deterministic",
+  "seed",
+  "metrics",
+  "average",
+  "earlyStopping",
+  "checkpoint",
+  "checkpointInterval",
+  "checkpointSteps",
+  "keepCheckpoints",
+  "tensorboard",
+] as const;
+
 export interface Capability {
   /** Config keys that this framework uses in this action; any other is refused by name. */
   readonly keys: readonly string[];
@@ -134,6 +189,29 @@ export const FRAMEWORKS: readonly Framework[] = [
       resume: { keys: [...RESUME, "numRounds"], requires: [] },
       evaluate: { keys: EVALUATE_TABLES, requires: ["modelPath", "dataPath"] },
       predict: { keys: PREDICT_TABLES, requires: ["modelPath", "inputData"] },
+    },
+  },
+  {
+    name: "pytorch",
+    aliases: [],
+    title: "PyTorch",
+    distributions: ["torch"],
+    modules: ["torch"],
+    layer: "pytorch",
+    oldest: "2.4",
+    gpu: true,
+    algorithmPrefixes: [],
+    actions: {
+      train: { keys: TRAIN_BY_EPOCHS, requires: ["modelScript", "epochs"] },
+      resume: { keys: [...RESUME, "epochs"], requires: [] },
+      evaluate: {
+        keys: [...EVALUATE_TABLES, "numWorkers", "pathColumn", "inputKey", "targetData"],
+        requires: ["modelPath", "dataPath"],
+      },
+      predict: {
+        keys: [...PREDICT_TABLES, "numWorkers", "pathColumn", "inputKey"],
+        requires: ["modelPath", "inputData"],
+      },
     },
   },
 ];

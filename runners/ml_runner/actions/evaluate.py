@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml_runner import files, models, report
+from ml_runner import models, report
 from ml_runner.frameworks.base import CLASSIFICATION
-from ml_runner.training import inference, pictures, requested, tables
+from ml_runner.training import inference, pictures, requested
 from ml_runner.training.metrics import Outputs, Truth
 from ml_runner.training.run_directory import Artifacts
+from ml_runner.training.run_record import fingerprint
 
 if TYPE_CHECKING:
-    from ml_runner.data import TableData
     from ml_runner.job import Job
     from ml_runner.models import Loaded
+    from ml_runner.training.inference import Rows
 
 _CLASSES = (
     "accuracy", "precision", "recall", "f1", "confusion_matrix", "classification_report",
@@ -40,18 +41,17 @@ def run(job: Job) -> dict[str, Any]:
     usual = _CLASSES if model.task == CLASSIFICATION else _NUMBERS
     chosen = requested.for_task(model.task, usual, asked)
     data = inference.rows_for(job, loaded, "dataPath", with_target=True)
-    tables.check_target(data, model.task, model.classes, f"'{data.table.path}'")
-
+    assert data.target is not None
     _warn_of_training_rows(job, loaded, data)
 
     job.phase("evaluating")
     outputs, seconds, batch = inference.predict(job, loaded, data.X, probabilities=True)
     truth = Truth(
-        target=tables.target_array(data),
+        target=data.target,
         task=model.task,
         classes=model.classes,
         average=average or "macro",
-        weight=None if data.weight is None else data.weight.to_numpy(float),
+        weight=data.weight,
     )
     chosen = _with_natural_ones(chosen, outputs, model.task)
     metrics = {metric.key: requested.measure(metric, truth, outputs) for metric in chosen}
@@ -61,7 +61,7 @@ def run(job: Job) -> dict[str, Any]:
     artifacts = Artifacts(job)
     _write_predictions(artifacts, loaded, data, outputs)
     _draw(job, artifacts, loaded, truth, outputs, metrics)
-    rows = len(data.X)
+    rows = len(data)
     return {
         "framework": loaded.adapter.name,
         "metadata": {
@@ -73,10 +73,10 @@ def run(job: Job) -> dict[str, Any]:
             "inferenceTime": report.duration_words(seconds),
             "inferenceSeconds": round(seconds, 6),
             "avgInferenceTimePerSample": report.duration_words(seconds / rows),
-            "targetColumn": data.schema.target,
+            "targetColumn": data.target_name,
             **report.averaging(average, model.classes),
             **({} if model.classes is None else {"classes": model.classes}),
-            **({"weighted": data.schema.weight} if data.weight is not None else {}),
+            **({"weighted": data.weight_name} if data.weight is not None else {}),
         },
         "metrics": metrics,
         "artifacts": artifacts.shown(),
@@ -84,11 +84,11 @@ def run(job: Job) -> dict[str, Any]:
     }
 
 
-def _warn_of_training_rows(job: Job, loaded: Loaded, data: TableData) -> None:
+def _warn_of_training_rows(job: Job, loaded: Loaded, data: Rows) -> None:
     trained_on = (loaded.descriptor or {}).get("trainedOn")
-    if trained_on and files.fingerprint(data.table.path) == trained_on["fingerprint"]:
+    if trained_on and fingerprint(data.path) == trained_on["fingerprint"]:
         job.warn(
-            f"'{data.table.path}' is the file that the model was trained on: it has seen"
+            f"'{data.path}' is the file that the model was trained on: it has seen"
             f" {trained_on['rows']} of these {len(data.X)} rows, and scores better on them than on"
             " new ones"
         )
@@ -119,13 +119,12 @@ def _explain_missing_classes(job: Job, truth: Truth, metrics: dict[str, Any]) ->
     )
 
 
-def _write_predictions(
-    artifacts: Artifacts, loaded: Loaded, data: TableData, outputs: Outputs
-) -> None:
+def _write_predictions(artifacts: Artifacts, loaded: Loaded, data: Rows, outputs: Outputs) -> None:
     model = loaded.model
     rows = inference.records(outputs, model.classes, probabilities=True)
     truth = "true_value" if model.classes is None else "true_class"
-    beside = {**inference.carried(data), truth: tables.target_array(data).tolist()}
+    assert data.target is not None
+    beside = {**data.carried, truth: data.target.tolist()}
     text = inference.to_csv(rows, model.classes, beside)
     artifacts.write("predictionsCSV", "predictions.csv", text)
 

@@ -36,7 +36,7 @@ def run(job: Job) -> dict[str, Any]:
 
     job.phase("predicting")
     outputs, seconds, batch = inference.predict(job, loaded, data.X, probabilities=True)
-    rows = len(data.X)
+    rows = len(data)
 
     job.phase("saving")
     directory = job.output_dir
@@ -48,7 +48,7 @@ def run(job: Job) -> dict[str, Any]:
     as_csv = directory / "predictions.csv"
     as_json = directory / "predictions.json"
     durable = not job.light
-    carried = inference.carried(data)
+    carried = data.carried
     as_text = inference.to_csv(records(), model.classes, carried)
     files.write_atomic(as_csv, as_text.encode(), durable=durable)
     files.write_atomic(as_json, inference.to_json(records()).encode(), durable=durable)

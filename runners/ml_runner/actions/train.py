@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ml_runner import errors, frameworks, gpu_choice, report, seeds, validation
-from ml_runner.frameworks.base import CLASSIFICATION, Learner, Model
+from ml_runner.frameworks.base import (
+    CLASSIFICATION,
+    FitsTables,
+    Learner,
+    Model,
+    TrainsNetworks,
+)
 from ml_runner.training import (
     advice,
     checkpoints,
@@ -49,6 +55,11 @@ def run(job: Job, resumed: Checkpoint | None = None) -> dict[str, Any]:
     )
     validation.check_framework(job.action, adapter.name, job.config)
     job.phase("importing")
+    if isinstance(adapter, TrainsNetworks):
+        from ml_runner.training.epochs import run as by_epochs  # fits have no use for it
+
+        return by_epochs.run(job, adapter, resolved, resumed)
+    assert isinstance(adapter, FitsTables)
     plan = FoldPlan.from_config(job.config, job.config.get("seed"))
     asked = requested.of_call(job.config)
     _seed_shared_generators(job)

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from ml_runner.data import TableData
     from ml_runner.job import Job
     from ml_runner.scripts import Script
+    from ml_runner.training.checkpoints import Checkpoint
+    from ml_runner.training.epochs.measured import Measured
+    from ml_runner.training.epochs.sources import Sources
+    from ml_runner.training.epochs.watch import EpochWatch
 
 CLASSIFICATION, REGRESSION = "classification", "regression"
 
@@ -240,6 +244,66 @@ class Learner(Protocol):
         ...
 
 
+class Network(Protocol):
+    """A network that is trained by epochs, its call checked before any data was read.
+
+    Attributes:
+        algorithm: its name in reports.
+        task: after ``prepare``: ``classification``, ``regression``, ``multilabel``; None where only
+            the caller's script knows what its outputs mean.
+        classes: labels, after ``prepare``; None for numbers.
+        epochs: to be trained in all.
+        channels_first: the order of an image's axes.
+        gpu_used: whether it is trained on a GPU.
+        keeps_checkpoints: whether checkpoints are written.
+        parameters: what the call says of the training, for the descriptor.
+        script: the caller's own code.
+    """
+
+    algorithm: str
+    task: str | None
+    classes: list[Any] | None
+    epochs: int
+    channels_first: bool
+    gpu_used: bool
+    script: Script
+
+    @property
+    def keeps_checkpoints(self) -> bool: ...  # noqa: D102
+    @property
+    def parameters(self) -> dict[str, Any]: ...  # noqa: D102
+
+    def versions(self) -> dict[str, str]:
+        """Distribution → version of what it is computed with."""
+        ...
+
+    def task_for(self, targets: np.ndarray) -> str | None:
+        """The task that the call's loss makes of such targets; None: what they suggest."""
+        ...
+
+    def prepare(self, data: Sources) -> None:
+        """Builds it for the data. Raises ``InvalidConfiguration``, ``ModelLoadingError``."""
+        ...
+
+    def train(self, watch: EpochWatch, measured: Measured, start: Checkpoint | None) -> Model:
+        """Trains until ``watch`` has its epochs, from ``start`` where that is given.
+
+        Raises:
+            TrainingDiverged: a loss became NaN or infinite.
+            TrainingFailure: the framework, or the caller's code, raised.
+            Cancelled: the job was asked to stop; a checkpoint was written.
+        """
+        ...
+
+    def facts(self) -> dict[str, Any]:
+        """For the report's metadata: ``batchSize``, ``modelParameters``, ``optimizer``, …"""
+        ...
+
+    def summary(self) -> list[str]:
+        """Lines for the training log: the model by its parts."""
+        ...
+
+
 class Adapter(Protocol):
     """A framework.
 
@@ -271,15 +335,6 @@ class Adapter(Protocol):
 
     def algorithms(self) -> list[str]:
         """Names that ``algorithm`` may have, for suggestions."""
-        ...
-
-    def learner(self, job: Job) -> Learner:
-        """What the call asks to train.
-
-        Raises:
-            InvalidConfiguration: algorithm or hyperparameters that it does not have.
-            FrameworkNotFound: the library is absent.
-        """
         ...
 
     def estimator_class(self, name: str) -> Estimator | None:
@@ -321,5 +376,33 @@ class Adapter(Protocol):
         Args:
             model: loaded by this adapter.
             available: the table's columns, for libraries that write names otherwise.
+        """
+        ...
+
+
+@runtime_checkable
+class FitsTables(Adapter, Protocol):
+    """A framework whose algorithms are fitted on tables."""
+
+    def learner(self, job: Job) -> Learner:
+        """What the call asks to train.
+
+        Raises:
+            InvalidConfiguration: algorithm or hyperparameters that it does not have.
+            FrameworkNotFound: the library is absent.
+        """
+        ...
+
+
+@runtime_checkable
+class TrainsNetworks(Adapter, Protocol):
+    """A framework whose networks are trained by epochs."""
+
+    def network(self, job: Job) -> Network:
+        """What the call asks to train.
+
+        Raises:
+            InvalidConfiguration, ModelLoadingError: the script, or a name in the call, will not do.
+            FrameworkNotFound: the library is absent.
         """
         ...

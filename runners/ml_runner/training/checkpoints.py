@@ -78,6 +78,7 @@ class Checkpoints:
         self._job = job
         self._run = run
         self._every = _seconds_between()
+        self._kept = int(job.config.get("keepCheckpoints") or _KEPT)
         self._spent = spent
         self._started = self._last = time.monotonic()
         self._directory = job.output_dir / DIRECTORY
@@ -93,6 +94,8 @@ class Checkpoints:
         state: Mapping[str, Any],
         contents: Mapping[str, bytes],
         folds: Mapping[str, Any] | None = None,
+        *,
+        within: int | None = None,
     ) -> Path:
         """Writes a checkpoint durably, and removes the oldest beyond those kept.
 
@@ -102,12 +105,14 @@ class Checkpoints:
             state: JSON values.
             contents: suffix → bytes of a file.
             folds: finished folds of a cross-validation.
+            within: in the midst of a unit: counts what the unit is made of (steps), so that the
+                names of two of them differ.
 
         Returns:
             The path of the JSON file, from which a run can go on.
         """
         self._directory.mkdir(exist_ok=True)
-        name = f"{unit}-{done:06d}"
+        name = f"{unit}-{done:06d}" + ("" if within is None else f"-{within:09d}")
         listed = {}
         for suffix, data in contents.items():
             path = self._directory / f"{name}.{suffix}"
@@ -143,7 +148,7 @@ class Checkpoints:
 
     def _remove_old(self, newest: Path) -> None:
         kept = [newest, *(path for path in _newest_first(self._directory) if path != newest)]
-        for old in kept[_KEPT:]:
+        for old in kept[self._kept :]:
             # The JSON file first: without it the rest counts for nothing.
             old.unlink(missing_ok=True)
             for part in self._directory.glob(f"{old.stem}.*"):

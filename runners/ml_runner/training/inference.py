@@ -7,7 +7,8 @@ import io
 import json
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,13 +25,42 @@ _CHUNK = 20_000
 _MOST_CARRIED = 10
 
 
-def rows_for(job: Job, loaded: Loaded, key: str, *, with_target: bool) -> TableData:
-    """The table at ``config[key]`` in the form that the model was trained on.
+@dataclass
+class Rows:
+    """n rows to bring before a model, whatever they were read from.
+
+    Attributes:
+        X: what the model takes: a DataFrame or ``Samples``, of n rows.
+        path: the file or folder that they are from.
+        carried: what a person finds them again by: name → n values.
+        target: (n,) or (n, k) what is true of them; None where that was not read.
+        target_name: what the target is called.
+        weight: (n,) sample weights, or None.
+        weight_name: their column.
+    """
+
+    X: Any
+    path: Path
+    carried: dict[str, list[Any]]
+    target: np.ndarray | None = None
+    target_name: str | None = None
+    weight: np.ndarray | None = None
+    weight_name: str | None = None
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+
+def rows_for(job: Job, loaded: Loaded, key: str, *, with_target: bool) -> Rows:
+    """The data at ``config[key]`` in the form that the model was trained on.
 
     Raises:
         InvalidConfiguration: no target column, for a model that does not say which.
         DataLoadingError: columns that the model needs are missing, or hold something else.
     """
+    spec = (loaded.descriptor or {}).get("samples")
+    if spec is not None:
+        return _samples_for(job, spec, key, with_target=with_target)
     table = tables.read(job, key)
     schema = loaded.schema or _schema_of(loaded, list(table.frame.columns), job)
     if with_target:
@@ -40,7 +70,36 @@ def rows_for(job: Job, loaded: Loaded, key: str, *, with_target: bool) -> TableD
             weight=job.config.get("sampleWeightColumn"),
             group=None,
         )
-    return align(table, schema, with_target=with_target, warn=job.warn)
+    data = align(table, schema, with_target=with_target, warn=job.warn)
+    rows = Rows(data.X, table.path, carried(data))
+    if with_target:
+        tables.check_target(data, loaded.model.task, loaded.model.classes, f"'{table.path}'")
+        rows.target, rows.target_name = tables.target_array(data), schema.target
+    if data.weight is not None:
+        rows.weight, rows.weight_name = data.weight.to_numpy(float), schema.weight
+    return rows
+
+
+def _samples_for(job: Job, spec: Mapping[str, Any], key: str, *, with_target: bool) -> Rows:
+    from ml_runner.data import samples
+
+    target = job.config.get("targetData")
+    found = samples.read_like(
+        job.resolve(job.config[key], key=f"config.{key}"),
+        spec,
+        job.config,
+        with_targets=with_target,
+        roots=job.roots,
+        warn=job.warn,
+        target_path=None if target is None else job.resolve(target, key="config.targetData"),
+    )
+    names = {} if found.names is None else {"sample": [str(name) for name in found.names]}
+    rows = Rows(found, found.source, names)
+    if with_target:
+        schema = found.spec.get("schema") or {}
+        rows.target = found.targets
+        rows.target_name = job.config.get("targetColumn") or schema.get("target") or "class"
+    return rows
 
 
 def _schema_of(loaded: Loaded, columns: list[str], job: Job) -> Schema:
@@ -55,11 +114,11 @@ def _schema_of(loaded: Loaded, columns: list[str], job: Job) -> Schema:
 
 def predict(job: Job, loaded: Loaded, X: Any, *, probabilities: bool) -> tuple[Outputs, float, int]:
     """(what the model says of all rows, seconds that it took, rows in a batch)."""
-    size = job.config.get("batchSize") or len(X)
+    size = job.config.get("batchSize") or getattr(loaded.model, "batch_size", None) or len(X)
     parts = []
     seconds = 0.0
     for start in range(0, len(X), size):
-        batch = X if size >= len(X) else X.iloc[start : start + size]
+        batch = X if size >= len(X) else _part(X, start, min(start + size, len(X)))
         before = time.perf_counter()
         parts.append(loaded.model.outputs(batch, probabilities=probabilities))
         seconds += time.perf_counter() - before
@@ -77,6 +136,10 @@ def predict(job: Job, loaded: Loaded, X: Any, *, probabilities: bool) -> tuple[O
         seconds,
         size,
     )
+
+
+def _part(X: Any, start: int, stop: int) -> Any:
+    return X.take(np.arange(start, stop)) if hasattr(X, "inputs_shape") else X.iloc[start:stop]
 
 
 def _joined(parts: list[np.ndarray | None]) -> np.ndarray | None:

@@ -32,6 +32,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 _GREY = "#666666"
 # More classes than this have no room for their curves and names.
 _CURVES, _NUMBERED = 8, 20
+_PANELS = 9
 
 
 def _figure(width: float, height: float) -> Any:
@@ -123,6 +124,50 @@ def rounds(
     axes.set_ylabel(metric)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _legend(axes)
+    return _png(figure)
+
+
+def panels(
+    metrics: Mapping[str, Mapping[str, Sequence[float]]],
+    *,
+    unit: str,
+    title: str,
+    best: int | None = None,
+    first: int = 1,
+) -> bytes:
+    """Every metric by round, a panel a metric, a line a data set.
+
+    Args:
+        metrics: metric → data set → a value a round.
+        unit: ``round`` or ``epoch``.
+        title: above the panels.
+        best: number of the best round, from 1.
+        first: number of the first value.
+    """
+    shown = list(metrics.items())[:_PANELS]
+    columns = min(3, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = _figure(3.4 * max(2, columns), 3.2 * rows + 0.4)
+    figure.suptitle(title, fontsize=12)
+    for position, (metric, series) in enumerate(shown):
+        axes = figure.add_subplot(rows, columns, position + 1)
+        for number, (data, values) in enumerate(series.items()):
+            marker = "o" if len(values) == 1 else None
+            axes.plot(
+                np.arange(first, first + len(values)),
+                values,
+                label=data,
+                color=COLOURS[number],
+                linewidth=1.6,
+                marker=marker,
+            )
+        if best is not None:
+            axes.axvline(best, color=_GREY, linestyle="--", linewidth=1)
+        axes.set_title(metric, fontsize=10)
+        axes.set_xlabel(unit.capitalize())
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+        _plain(axes, "y")
+        _legend(axes, fontsize=8)
     return _png(figure)
 
 

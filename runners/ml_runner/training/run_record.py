@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_runner import errors, files
@@ -58,7 +59,7 @@ def of(job: Job, adapter: Adapter, learner: Learner, data: Tables) -> dict[str, 
         "data": parts,
         "features": [str(name) for name in data.train.X.columns],
         "classes": learner.classes,
-        "script": None if learner.script is None else _digests(learner.script),
+        "script": None if learner.script is None else digests(learner.script),
     }
 
 
@@ -67,7 +68,8 @@ def _file(part: TableData) -> dict[str, Any]:
     return {"path": str(path), "rows": len(part.X), "fingerprint": files.fingerprint(path)}
 
 
-def _digests(script: Script) -> dict[str, str]:
+def digests(script: Script) -> dict[str, str]:
+    """SHA-256 of each file of a script."""
     return {name: hashlib.sha256(text).hexdigest() for name, text in script.files().items()}
 
 
@@ -118,3 +120,15 @@ def _does_not_fit(job: Job, words: str, then: Any, now: Any) -> errors.DataLoadi
         solution="Put the data back as they were, or train anew.",
         metadata={"key": "config.dataPath", "gone": gone, "new": new},
     )
+
+
+def fingerprint(source: Path) -> str:
+    """Of a file; of a folder by the names and sizes of what lies there."""
+    if source.is_file():
+        return files.fingerprint(source)
+    found = sorted(
+        f"{file.relative_to(source)}:{file.stat().st_size}"
+        for file in source.rglob("*")
+        if file.is_file()
+    )
+    return hashlib.sha256("\n".join(found).encode("utf-8", "surrogateescape")).hexdigest()

@@ -12,7 +12,7 @@ from ml_runner import descriptors, files, report
 from ml_runner.training import pictures, tables
 
 if TYPE_CHECKING:
-    from ml_runner.data import TableData
+    from ml_runner.data import Schema, TableData
     from ml_runner.frameworks.base import Adapter, Learner, Model
     from ml_runner.job import Job
     from ml_runner.scripts import Script
@@ -44,12 +44,12 @@ def save_model(
         scaling = job.config.get("featureScaling") or "none"
         script = None
         if learner.script is not None:
-            script = _save_script(directory, learner.script)
+            script = save_script(directory, learner.script)
         description = descriptors.describe(
             job,
             adapter,
             model,
-            data.train.schema,
+            _inputs(data.train.schema),
             content,
             name=name,
             parameters=learner.parameters,
@@ -74,13 +74,24 @@ def save_model(
     return facts
 
 
+def _inputs(schema: Schema) -> dict[str, Any]:
+    """How a descriptor tells of the table that a model takes."""
+    return {
+        "schema": schema.to_json(),
+        "signature": {
+            "inputs": [{"name": name, "type": schema.dtypes.get(name)} for name in schema.features],
+            "output": schema.target,
+        },
+    }
+
+
 def _source(data: TableData) -> dict[str, Any]:
     """Which file the rows are from; so evaluate can say that it measures on training rows."""
     path = data.table.path
     return {"path": str(path), "rows": len(data.X), "fingerprint": files.fingerprint(path)}
 
 
-def _save_script(directory: RunDirectory, script: Script) -> dict[str, Any]:
+def save_script(directory: RunDirectory, script: Script) -> dict[str, Any]:
     """Copies the caller's code beside the model; returns how the descriptor names it."""
     sources = {f"model_script/{name}": source for name, source in script.files().items()}
     main = f"model_script/{script.path.name}"

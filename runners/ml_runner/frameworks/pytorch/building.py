@@ -115,9 +115,7 @@ def build(
             one that can be trained.
         InvalidConfiguration: ``modelArgs`` that it does not have, or lacks.
     """
-    maker = script.choose(
-        config.get("modelClass"), is_candidate=is_candidate, kind="a torch.nn.Module"
-    )
+    maker = _maker(script, config)
     if isinstance(maker, nn.Module):
         raise errors.ModelLoadingError(
             f"'{config.get('modelClass')}' of modelScript '{script.shown}' is a model that was made"
@@ -129,6 +127,30 @@ def build(
     model = script.call(maker, config.get("modelArgs") or {}, fill=fill, config=config)
     _check(model, maker, script, config)
     return model
+
+
+def making(script: Script, config: Mapping[str, Any], fill: Mapping[str, Any]) -> dict[str, Any]:
+    """How ``build`` makes the model, for whoever makes it again.
+
+    Returns:
+        ``maker``, the name of a class or function of the script, and its ``arguments``: those
+        given, and of ``fill`` and ``config`` those that it takes.
+    """
+    maker = _maker(script, config)
+    arguments = dict(config.get("modelArgs") or {})
+    with contextlib.suppress(TypeError, ValueError):
+        for name in inspect.signature(maker).parameters:
+            if name in fill:
+                arguments.setdefault(name, fill[name])
+            elif name == "config":
+                arguments.setdefault(name, dict(config))
+    return {"maker": str(getattr(maker, "__name__", maker)), "arguments": arguments}
+
+
+def _maker(script: Script, config: Mapping[str, Any]) -> Callable[..., Any]:
+    return script.choose(
+        config.get("modelClass"), is_candidate=is_candidate, kind="a torch.nn.Module"
+    )
 
 
 def _check(

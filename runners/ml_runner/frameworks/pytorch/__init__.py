@@ -1,0 +1,122 @@
+"""PyTorch: modules of the caller's own script, trained by a loop of our own."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ml_runner import distributions, errors
+from ml_runner.frameworks.base import Estimator, Model
+from ml_runner.libraries import need
+from ml_runner.training.metrics import Metric
+
+if TYPE_CHECKING:
+    from ml_runner.frameworks.pytorch.network import TorchNetwork
+    from ml_runner.job import Job
+
+_MODULES = ("building", "devices", "feed", "loop", "losses", "model", "network", "optimizers",
+            "reading", "schedulers", "weights")  # fmt: skip
+# A ZIP archive, as torch.save writes since 1.6; an older file is a pickle.
+_ZIP, _PICKLE = b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+
+
+class PyTorchAdapter:
+    """The adapter; see ``frameworks.base.Adapter``."""
+
+    name = "pytorch"
+    title = "PyTorch"
+    taking_categories: tuple[str, ...] = ()
+    resumable = "PyTorch: every training, exactly."
+
+    def require(self) -> None:
+        """Raises ``FrameworkNotFound`` where PyTorch is absent."""
+        need("torch", "torch", conda="pytorch")
+
+    def preload(self) -> None:
+        """Imports the library and this adapter's own modules."""
+        self.require()
+        import torch
+
+        for module in _MODULES:
+            importlib.import_module(f"{__name__}.{module}")
+        # The first optimizer of a process imports for seconds what it rarely uses.
+        torch.optim.Adam([torch.nn.Parameter(torch.empty(0))])
+
+    def after_fork(self, threads: int) -> None:
+        """Sets the number of threads, which PyTorch reads from the environment only at import."""
+        torch = sys.modules.get("torch")
+        if torch is not None:
+            torch.set_num_threads(threads)
+
+    def versions(self) -> dict[str, str]:
+        """The installed versions of PyTorch and of what it reads its data with."""
+        return distributions.versions("torch", "numpy", "pandas", "pillow")
+
+    def claims(self, algorithm: str) -> int:
+        """0: its models are the caller's own, and have no names."""
+        return 0
+
+    def algorithms(self) -> list[str]:
+        """None."""
+        return []
+
+    def network(self, job: Job) -> TorchNetwork:
+        """What the call asks to train, checked as far as that goes without data."""
+        self.require()
+        from ml_runner.frameworks.pytorch.network import TorchNetwork
+
+        return TorchNetwork(job)
+
+    def estimator_class(self, name: str) -> Estimator | None:
+        """None: it has no estimators."""
+        return None
+
+    def metric(self, name: str) -> Metric | None:
+        """None of its own."""
+        return None
+
+    def metrics(self) -> list[str]:
+        """None of its own."""
+        return []
+
+    def recognises(self, path: Path, head: bytes) -> bool:
+        """A file of ``torch.save``, by name and first bytes."""
+        if path.suffix not in (".pt", ".pth", ".bin", ".ckpt"):
+            return False
+        return head.startswith((_ZIP, _PICKLE))
+
+    def is_safe(self, path: Path) -> bool:
+        """Always: files are read with ``weights_only``, which runs nothing."""
+        return True
+
+    def load(self, path: Path, data: bytes, description: Mapping[str, Any] | None) -> Model:
+        """A module with its weights; see ``frameworks.base.Adapter``."""
+        self.require()
+        from ml_runner.frameworks.pytorch import model
+
+        if description is None:
+            raise errors.ModelLoadingError(
+                f"'{path}' holds weights, and not the model that they belong to",
+                solution="Send modelScript (and modelClass, modelArgs) of the model beside"
+                " modelPath.",
+                metadata={"path": str(path), "key": "config.modelScript"},
+            )
+        return model.load(path, data, description, description["script"])
+
+    def columns(self, model: Any, available: Sequence[str]) -> list[str] | None:
+        """None: a module does not know columns."""
+        return None
+
+    def explain(self, error: BaseException) -> errors.ExecutorError | None:
+        """An exception of the library in words of ours; None for any other."""
+        if "torch" not in sys.modules:
+            return None
+        from ml_runner.frameworks.pytorch import failures
+
+        return failures.explain(error)
+
+
+ADAPTER = PyTorchAdapter()

@@ -1,0 +1,327 @@
+"""The training loop: our own, so that a resumed run is the uninterrupted one to the last bit.
+
+A checkpoint holds all that decides what comes next: weights, optimizer, scheduler, the position in
+the epoch, what the epoch has measured so far, and every generator's state. The order of the data
+does not depend on those generators (``feed``).
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from ml_runner import seeds
+from ml_runner.frameworks.pytorch.feed import Feed
+from ml_runner.training.epochs.watch import EpochWatch
+
+# On a GPU, reading a loss waits for the device: so many steps are looked at together.
+_GPU_LOOKS_AT = 16
+
+Figures = dict[tuple[str, str], float]
+
+
+@dataclass
+class Position:
+    """How far a training is.
+
+    Attributes:
+        epoch: the one being trained, from 1.
+        batch: batches of it that are behind.
+        step: optimizer steps from the start.
+    """
+
+    epoch: int = 1
+    batch: int = 0
+    step: int = 0
+
+
+@dataclass
+class Tally:
+    """What an epoch has measured so far.
+
+    Attributes:
+        loss: sum over rows of their batch's mean loss.
+        rows: how many.
+        predictions: per batch, on the CPU or the GPU; empty where nothing but the loss is measured.
+        targets: likewise.
+    """
+
+    loss: float = 0.0
+    rows: int = 0
+    predictions: list[torch.Tensor] = field(default_factory=list)
+    targets: list[torch.Tensor] = field(default_factory=list)
+
+    def state(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {
+            "loss": self.loss,
+            "rows": self.rows,
+            "predictions": [part.cpu() for part in self.predictions],
+            "targets": [part.cpu() for part in self.targets],
+        }
+
+
+@dataclass
+class Parts:
+    """What a loop works with.
+
+    Attributes:
+        model: on its device.
+        optimizer: of its parameters.
+        scheduler: ``step_batch()``, ``step_epoch(figures)``, ``state_dict()``, ….
+        train: the data that are learned from.
+        validation: those that are only measured, or None.
+        losses: (model, inputs, targets) → (mean loss of the batch, outputs or None).
+        judge: (outputs, targets) → (predictions, targets) as tensors to be measured; None where
+            nothing but the loss can be.
+        measure_train: (predictions, targets) of an epoch → metric → value.
+        measure_validation: (outputs, targets) of all batches → metric → value.
+    """
+
+    model: nn.Module
+    optimizer: torch.optim.Optimizer
+    scheduler: Any
+    train: Feed
+    validation: Feed | None
+    losses: Callable[[nn.Module, Any, Any], tuple[torch.Tensor, Any]]
+    judge: Callable[[Any, Any], tuple[torch.Tensor, torch.Tensor]] | None
+    measure_train: Callable[[torch.Tensor, torch.Tensor], dict[str, float]]
+    measure_validation: Callable[[list[Any], list[Any]], dict[str, float]]
+
+
+class Loop:
+    """Trains ``parts.model`` until ``watch`` has its epochs.
+
+    Args:
+        parts: what it works with.
+        watch: who is told, and decides about checkpoints and the end.
+        accumulate: batches whose gradients make one step.
+        clip: largest norm of a step's gradients; None: unbounded.
+    """
+
+    def __init__(
+        self,
+        parts: Parts,
+        watch: EpochWatch,
+        *,
+        accumulate: int = 1,
+        clip: float | None = None,
+    ) -> None:
+        self._parts = parts
+        self._watch = watch
+        self._accumulate = accumulate
+        self._clip = clip
+        self.at = Position()
+        self._tally = Tally()
+        self._unread: list[tuple[torch.Tensor, int]] = []
+        self.best_weights: dict[str, Any] | None = None
+        parameter = next(parts.model.parameters())
+        self._device = parameter.device
+        self._look_at = 1 if self._device.type == "cpu" else _GPU_LOOKS_AT
+
+    def run(self) -> None:
+        """Trains to the end, or until the job is asked to stop.
+
+        Raises:
+            TrainingDiverged: a loss is NaN or infinite; the weights are those before that step.
+            Cancelled: the job was asked to stop; a checkpoint has been written.
+        """
+        watch, parts = self._watch, self._parts
+        watch.begin(self._done())
+        while not watch.finished:
+            self._train_epoch()
+            figures = {("train", "loss"): self._tally.loss / max(1, self._tally.rows)}
+            figures |= {("train", name): value for name, value in self._measured().items()}
+            figures |= self._validate()
+            rate = self.learning_rate
+            if watch.epoch(figures, learning_rate=rate):
+                self.best_weights = copy_of(parts.model.state_dict())
+            parts.scheduler.step_epoch(watch.history.last())
+            self.at.epoch, self.at.batch, self._tally = self.at.epoch + 1, 0, Tally()
+            self._save_if_due(epoch_done=True)
+
+    @property
+    def learning_rate(self) -> float:
+        """Of the first parameter group."""
+        return float(self._parts.optimizer.param_groups[0]["lr"])
+
+    # -- one epoch -------------------------------------------------------------------------------
+
+    def _train_epoch(self) -> None:
+        parts, watch, at = self._parts, self._watch, self.at
+        model, optimizer = parts.model, parts.optimizer
+        batches, every = parts.train.batches, self._accumulate
+        model.train()
+        if at.batch == 0:
+            optimizer.zero_grad(set_to_none=True)
+        for inputs, targets in parts.train.epoch(at.epoch, at.batch):
+            loss, outputs = parts.losses(model, inputs, targets)
+            rows = rows_of(inputs)
+            self._take(loss, rows)
+            # The last group of an epoch may be smaller; its mean is over what it has.
+            group = min(every, batches - at.batch // every * every)
+            (loss if group == 1 else loss / group).backward()
+            if parts.judge is not None and outputs is not None:
+                with torch.no_grad():
+                    predictions, truth = parts.judge(outputs, targets)
+                self._tally.predictions.append(predictions)
+                self._tally.targets.append(truth)
+            at.batch += 1
+            if at.batch % every and at.batch < batches:
+                continue
+            if self._clip is not None:
+                nn.utils.clip_grad_norm_(model.parameters(), self._clip)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+            at.step += 1
+            parts.scheduler.step_batch()
+            if at.batch < batches:
+                watch.within(self._done(), {"train_loss": self._mean()})
+                self._save_if_due(epoch_done=False)
+        self._look()
+
+    def _take(self, loss: torch.Tensor, rows: int) -> None:
+        self._unread.append((loss.detach(), rows))
+        if len(self._unread) >= self._look_at:
+            self._look()
+
+    def _look(self) -> None:
+        """Reads the losses that were not read yet; the first that is not finite ends it all."""
+        unread, self._unread = self._unread, []
+        if not unread:
+            return
+        if len(unread) == 1:
+            values = [unread[0][0].item()]
+        else:
+            values = torch.stack([loss.float() for loss, _ in unread]).tolist()
+        for number, (value, (_, rows)) in enumerate(zip(values, unread, strict=True)):
+            if not math.isfinite(value):
+                step = self.at.batch + 1 - (len(unread) - 1 - number)
+                raise self._watch.diverged(
+                    value, self.at.epoch, step=step, learning_rate=self.learning_rate
+                )
+            self._tally.loss += value * rows
+            self._tally.rows += rows
+
+    def _mean(self) -> float:
+        return self._tally.loss / max(1, self._tally.rows)
+
+    def _done(self) -> float:
+        return self.at.epoch - 1 + self.at.batch / max(1, self._parts.train.batches)
+
+    def _measured(self) -> dict[str, float]:
+        tally = self._tally
+        if not tally.predictions:
+            return {}
+        return self._parts.measure_train(torch.cat(tally.predictions), torch.cat(tally.targets))
+
+    def _validate(self) -> Figures:
+        feed, model = self._parts.validation, self._parts.model
+        if feed is None:
+            return {}
+        model.eval()
+        total, rows, outputs, truth = 0.0, 0, [], []
+        with torch.no_grad():
+            for inputs, targets in feed.straight():
+                loss, output = self._parts.losses(model, inputs, targets)
+                count = rows_of(inputs)
+                total += loss.item() * count
+                rows += count
+                if output is not None and self._parts.judge is not None:
+                    outputs.append(output)
+                    truth.append(targets)
+                self._stop_if_asked()
+        figures = {("validation", "loss"): total / max(1, rows)}
+        if outputs:
+            measured = self._parts.measure_validation(outputs, truth)
+            figures |= {("validation", name): value for name, value in measured.items()}
+        return figures
+
+    # -- checkpoints -----------------------------------------------------------------------------
+
+    def _stop_if_asked(self) -> None:
+        """In the midst of validating: what is saved has the epoch's steps behind it."""
+        if self._watch.job.cancel_requested:
+            self._save_if_due(epoch_done=False)
+
+    def _save_if_due(self, *, epoch_done: bool) -> None:
+        if self._watch.checkpoint_due(epoch_done=epoch_done, step=self.at.step):
+            self._look()
+            step = None if epoch_done else self.at.step
+            self._watch.checkpoint({"pt": self.state()}, step=step)
+        self._watch.job.check()
+
+    def state(self) -> bytes:
+        """All that decides what comes next; see the module."""
+        parts = self._parts
+        content = {
+            "model": parts.model.state_dict(),
+            "optimizer": parts.optimizer.state_dict(),
+            "scheduler": parts.scheduler.state_dict(),
+            "position": vars(self.at),
+            "tally": self._tally.state(),
+            "bestModel": self.best_weights,
+            "generators": {"shared": seeds.state(), "torch": generators()},
+        }
+        buffer = io.BytesIO()
+        torch.save(content, buffer)
+        return buffer.getvalue()
+
+    def restore(self, data: bytes) -> list[str]:
+        """Takes up where ``state`` was taken. Nothing in ``data`` can run code.
+
+        Returns:
+            What a caller may not expect of the rest: a schedule that is planned anew.
+
+        Raises:
+            Exception: as torch raises it, where the state is not of such a model and optimizer.
+        """
+        content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        parts = self._parts
+        parts.model.load_state_dict(content["model"])
+        parts.optimizer.load_state_dict(content["optimizer"])
+        notes: list[str] = parts.scheduler.load_state_dict(content["scheduler"])
+        self.at = Position(**content["position"])
+        self._tally = Tally(**content["tally"])
+        self.best_weights = content["bestModel"]
+        seeds.restore(content["generators"]["shared"])
+        set_generators(content["generators"]["torch"])
+        return notes
+
+
+def rows_of(inputs: Any) -> int:
+    """Samples in a batch: the length of the first tensor in it."""
+    if isinstance(inputs, dict):
+        return rows_of(next(iter(inputs.values())))
+    if isinstance(inputs, (list, tuple)):
+        return rows_of(inputs[0])
+    return len(inputs)
+
+
+def copy_of(state: dict[str, Any]) -> dict[str, Any]:
+    """A state dict's own copy in the host's memory."""
+    return {
+        name: value.detach().to("cpu", copy=True) if isinstance(value, torch.Tensor) else value
+        for name, value in state.items()
+    }
+
+
+def generators() -> dict[str, Any]:
+    """The states of torch's own generators: the CPU's, and those of GPUs that are in use."""
+    return {
+        "cpu": torch.random.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
+    }
+
+
+def set_generators(states: dict[str, Any]) -> None:
+    """The inverse of ``generators``."""
+    torch.random.set_rng_state(states["cpu"])
+    if states["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(states["cuda"][: torch.cuda.device_count()])

@@ -1,0 +1,138 @@
+"""Trains a network by epochs, measures it and saves it: the recipe of frameworks that do."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from ml_runner import gpus, report, seeds
+from ml_runner.training import requested, run_directory, run_record
+from ml_runner.training.checkpoints import Checkpoints
+from ml_runner.training.early_stopping import EarlyStopping
+from ml_runner.training.epochs import measured, saving, sources, tensorboard
+from ml_runner.training.epochs.watch import EpochWatch
+from ml_runner.training.user_code import warnings_collected
+
+if TYPE_CHECKING:
+    from ml_runner.frameworks.base import Network, TrainsNetworks
+    from ml_runner.job import Job
+    from ml_runner.training.checkpoints import Checkpoint
+    from ml_runner.training.epochs.sources import Sources
+    from ml_runner.training.run_directory import RunDirectory
+
+
+def run(
+    job: Job, adapter: TrainsNetworks, resolved: str | None, resumed: Checkpoint | None
+) -> dict[str, Any]:
+    """Trains what the call asks for.
+
+    Args:
+        job: whose training it is.
+        adapter: the framework's.
+        resolved: for ``framework: auto``, why it is this framework.
+        resumed: the checkpoint from which an interrupted training of this call goes on.
+
+    Returns:
+        The report's body: framework, metadata, metrics, artifacts, gpuUsed.
+
+    Raises:
+        ExecutorError: of the type that the contract names for what went wrong.
+    """
+    config = job.config
+    seeds.seed_all(job.option("seed", 0))
+    asked = requested.of_call(config)
+    network = adapter.network(job)
+    with run_directory.claimed(job, resumed) as directory:
+        job.phase("loading")
+        data = sources.load(job, network)
+        network.prepare(data)
+        metrics = measured.chosen(job, network, asked)
+        event_file = tensorboard.open_event_file(job, directory.path)
+        watch = EpochWatch(
+            job,
+            network.epochs,
+            more_is_better=metrics.more_is_better,
+            stopping=EarlyStopping.from_config(config),
+            watched="val_loss" if data.validation is not None else "train_loss",
+            checkpoints=_checkpoints(job, adapter, network, data, directory, resumed),
+            interval=int(config.get("checkpointInterval") or 1),
+            interval_steps=config.get("checkpointSteps"),
+            event_file=event_file,
+        )
+        job.phase("training")
+        started = time.perf_counter()
+        with warnings_collected(job), job.stopping_at_checks():
+            model = network.train(watch, metrics, resumed)
+        seconds = time.perf_counter() - started + (0.0 if resumed is None else resumed.seconds)
+        if event_file is not None:
+            event_file.close()
+        job.phase("evaluating")
+        final = measured.on_test(model, data.test, metrics)
+        job.phase("saving")
+        saved = saving.save(job, directory, adapter, network, model, data)
+        course = {
+            "epochs": network.epochs,
+            "finalEpoch": len(watch.history),
+            "bestEpoch": watch.best + 1,
+            "bestBy": watch.watched,
+            "bestScore": watch.best_score,
+            "earlyStopped": watch.stopped_early,
+        }
+        saving.write_history(job, directory, network, watch, seconds, course)
+        body = {
+            "framework": adapter.name,
+            "gpuUsed": network.gpu_used,
+            "metadata": {
+                "algorithm": network.algorithm,
+                "task": network.task,
+                **({} if resolved is None else {"frameworkResolved": resolved}),
+                **course,
+                "trainingTime": report.duration_words(seconds),
+                "trainingSeconds": round(seconds, 6),
+                **data.facts(),
+                **network.facts(),
+                **saved,
+                **report.averaging(metrics.average, network.classes),
+                **({} if event_file is None else {"tensorboardCommand": event_file.command}),
+            },
+            "metrics": {
+                **watch.history.last(),
+                **watch.history.to_report(metrics.better_in(watch.history)),
+                **({} if final is None else {"finalModel": final}),
+            },
+            "artifacts": directory.shown(),
+            "packages": network.versions(),
+        }
+    if network.gpu_used:
+        body["gpuModel"] = next((gpu["name"] for gpu in gpus.nvidia()), "unknown")
+    return body
+
+
+def _checkpoints(
+    job: Job,
+    adapter: TrainsNetworks,
+    network: Network,
+    data: Sources,
+    directory: RunDirectory,
+    resumed: Checkpoint | None,
+) -> Checkpoints | None:
+    """Where the run's checkpoints are kept; compares what it is with what it began as."""
+    now = {
+        **run_record.of_call(job),
+        "framework": adapter.name,
+        "algorithm": network.algorithm,
+        "versions": network.versions(),
+        "data": data.origins(job.config),
+        "features": data.names(),
+        "classes": network.classes,
+        "script": run_record.digests(network.script),
+    }
+    directory.describe(now)
+    if resumed is not None:
+        run_record.compare(job, resumed.run, now)
+    if not network.keeps_checkpoints:
+        return None
+    kept = Checkpoints(job, now, spent=0.0 if resumed is None else resumed.seconds)
+    if resumed is not None:
+        kept.take_over(resumed)
+    return kept
