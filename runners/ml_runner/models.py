@@ -205,10 +205,8 @@ def _description(descriptor: Mapping[str, Any] | None) -> dict[str, Any] | None:
     if descriptor is None:
         return None
     script = descriptor.get("script")
-    return {
-        **descriptor["model"],
-        **({} if script is None else {"script": Path(script["main"]).stem}),
-    }
+    named = {} if script is None else {"script": Path(script["main"]).stem}
+    return {**descriptor["model"], **named}
 
 
 def _recognise(path: Path, data: bytes) -> Adapter:

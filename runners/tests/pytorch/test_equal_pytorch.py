@@ -52,6 +52,10 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }  # fmt: skip
 
 
+def _near(value: Any) -> Any:
+    return pytest.approx(value, rel=_TOLERANCE, abs=_TOLERANCE)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_losses_and_accuracies_of_each_epoch_are_those_of_a_plain_loop(
     name: str, runs: Runs, data: Path
@@ -68,12 +72,8 @@ def test_losses_and_accuracies_of_each_epoch_are_those_of_a_plain_loop(
     assert report["metadata"]["finalEpoch"] == plain["epochs"]
     last = expected["history"][-1]
     for metric, value in last.items():
-        assert report["metrics"][metric] == pytest.approx(value, rel=_TOLERANCE, abs=_TOLERANCE), (
-            metric
-        )
+        assert report["metrics"][metric] == _near(value), metric
         part, _, short = metric.partition("_")
         part = {"val": "validation"}.get(part, part)
         series = [epoch[metric] for epoch in expected["history"]]
-        assert report["metrics"][part][short] == pytest.approx(
-            series, rel=_TOLERANCE, abs=_TOLERANCE
-        )
+        assert report["metrics"][part][short] == _near(series)

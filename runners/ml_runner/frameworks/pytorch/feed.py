@@ -137,7 +137,7 @@ class LoaderFeed:
         *,
         workers: int,
         seed: int,
-        collate: Callable[[list[Any]], Any] | None = None,
+        collate: Callable[[Any], Any] | None = None,
     ) -> None:
         self._order = how
         self._device = device

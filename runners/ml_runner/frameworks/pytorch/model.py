@@ -17,6 +17,7 @@ from ml_runner.frameworks.base import CLASSIFICATION
 from ml_runner.frameworks.pytorch import losses, weights
 from ml_runner.frameworks.pytorch.loss import Loss
 from ml_runner.frameworks.pytorch.targets import CLASSES, MULTILABEL, NUMBERS, Target
+from ml_runner.training.history import History
 from ml_runner.training.metrics import Outputs
 
 _KINDS = {"classification": CLASSES, "regression": NUMBERS, "multilabel": MULTILABEL}
@@ -36,7 +37,7 @@ class TorchModel:
         making: how the module is made again: ``{"maker", "arguments"}``.
     """
 
-    history = None
+    history: History | None = None
     importance_type = ""
     # Samples that are predicted together where the call does not say.
     batch_size = 256

@@ -200,13 +200,13 @@ class TorchNetwork:
             making=self._making,
         )
 
-    def _losses(self, model: nn.Module, inputs: Any, targets: Any) -> tuple[torch.Tensor, Any]:
+    def _losses(self, model: nn.Module, inputs: Any, targets: Any) -> tuple[Any, Any]:
         if self._hooks.training_step is not None:
             return self._step(self._hooks.training_step(model, (inputs, targets)))
         outputs = model(inputs)
         return self.loss(outputs, targets), outputs
 
-    def _step(self, found: Any) -> tuple[torch.Tensor, Any]:
+    def _step(self, found: Any) -> tuple[Any, Any]:
         """(loss, outputs or None) of what the script's own step gives."""
         if isinstance(found, dict):
             return found["loss"], found.get("outputs")

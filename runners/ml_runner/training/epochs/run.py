@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from ml_runner import gpus, report, seeds
+from ml_runner import gpu_choice, report, seeds
 from ml_runner.training import requested, run_directory, run_record
 from ml_runner.training.checkpoints import Checkpoints
 from ml_runner.training.early_stopping import EarlyStopping
@@ -104,7 +104,7 @@ def run(
             "packages": network.versions(),
         }
     if network.gpu_used:
-        body["gpuModel"] = next((gpu["name"] for gpu in gpus.nvidia()), "unknown")
+        body["gpuModel"] = next(iter(gpu_choice.names()), "unknown")
     return body
 
 
