@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ml_runner import bounds, errors, paths
 from ml_runner.data import bounded, describe_model, profile
 from ml_runner.data.head import read_head
+from ml_runner.training import checkpoints, unfinished
 
 if TYPE_CHECKING:
     from ml_runner.data.table import Table
@@ -51,6 +52,9 @@ def _describe(params: dict[str, Any], path: Path, sent: str) -> dict[str, Any]:
     model = describe_model.find(path)
     if model is not None:
         return describe_model.describe(model, sent)
+    is_run = path.is_dir() or path.parent.name == checkpoints.DIRECTORY
+    if is_run and unfinished.run_in(path) is not None:
+        return unfinished.describe(path, sent)
     warnings: list[str] = []
     try:
         table, rows = read_head(

@@ -130,6 +130,7 @@ def _circumstances(
         record,
         checkpoint=history.checkpoint,
         progress=history.progress,
+        eta=history.eta,
         elapsed=elapsed,
         stderr=ending.last_lines(directory / "stderr.log"),
     )

@@ -291,6 +291,7 @@ class Supervisor:
             self.record,
             checkpoint=history.checkpoint,
             progress=history.progress,
+            eta=history.eta,
             elapsed=elapsed,
             stderr=self.streams[1].log.last_lines() if self.streams else "",
         )
