@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from ml_runner import files
@@ -133,7 +133,7 @@ def inherited(job: Path, number: int, descriptor: int) -> Ticket:
 
 
 @contextlib.contextmanager
-def _drawing(directory: Path) -> Iterator[None]:
+def _drawing(directory: Path) -> Generator[None]:
     lock = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         # For as long as it takes to make a file; a holder never waits for anything.
