@@ -176,6 +176,7 @@ describe("stopping", () => {
     const first = await startTraining(server);
     const second = await startTraining(server);
     await until("the first runs", () => isRunning(server, first));
+    await until("the second waits", () => existsSync(join(server.home, "jobs", second, "control")));
     expect(jobOf(await server.call("job-status", { jobId: second }))).toMatchObject({
       state: "queued",
       progress: expect.stringMatching(/slot/),
