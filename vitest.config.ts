@@ -12,7 +12,7 @@ export default defineConfig({
     pool: subreapers,
     setupFiles: ["test/leaks/check.ts"],
     // Most tests drive real processes, which take their time on a small machine.
-    testTimeout: 60_000,
+    testTimeout: 120_000,
     hookTimeout: 60_000,
     maxWorkers: 2,
     reporters: ["default"],

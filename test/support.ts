@@ -103,7 +103,7 @@ export function makeFifo(path: string): void {
 export async function until(
   what: string,
   check: () => boolean | Promise<boolean>,
-  seconds = 20,
+  seconds = 45,
 ): Promise<void> {
   const end = Date.now() + seconds * 1000;
   while (!(await check())) {

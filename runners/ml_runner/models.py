@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ml_runner import bounds, calls, descriptors, distributions, errors, frameworks
 from ml_runner.nearest import nearest
 from ml_runner.process.decline import Decline
-from ml_runner.training import run_directory
+from ml_runner.training import checkpoints, run_directory, unfinished
 
 if TYPE_CHECKING:
     from ml_runner.data import Schema
@@ -106,6 +106,9 @@ def _in_directory(path: Path, sent: str, key: str) -> Path:
     ]
     if len(found) == 1:
         return found[0]
+    unfinished_run = unfinished.refusal(path, key=key, sent=sent)
+    if unfinished_run is not None:
+        raise unfinished_run
     inside = sorted(file.name for file in path.iterdir())[:20]
     what = "no model" if not found else f"{len(found)} models: {', '.join(f.name for f in found)}"
     raise errors.ModelLoadingError(
@@ -215,6 +218,8 @@ def _recognise(path: Path, data: bytes) -> Adapter:
     for adapter in frameworks.all_adapters():
         if adapter.recognises(path, head):
             return adapter
+    if path.parent.name == checkpoints.DIRECTORY and (left := unfinished.refusal(path)):
+        raise left
     what = _what_it_is(head)
     raise errors.ModelLoadingError(
         f"'{path}' is no model of a known format: {what}",

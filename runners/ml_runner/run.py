@@ -15,7 +15,6 @@ from typing import Any, cast
 
 from ml_runner import errors, failures, files, gpu_choice, interpreters, manifest, validation
 from ml_runner.process import adopt, allotment, child, control, ending, launch, system
-from ml_runner.process.turn import Turns
 
 _POLL_SECONDS = 0.05
 _ID_ALPHABET = string.ascii_letters + string.digits + "_-"
@@ -141,7 +140,7 @@ def _run(request: dict[str, Any], memory_limit: dict[str, Any] | None) -> dict[s
         follower.show_new()
         if gone:
             # It was killed: nobody else will tell how the job ended.
-            adopt.adopt(directory, Turns())
+            adopt.adopt(directory)
         time.sleep(_POLL_SECONDS)
         gone = gone or os.waitpid(supervisor, os.WNOHANG)[0] == supervisor
     follower.show_new()

@@ -108,7 +108,9 @@ export const train = defineAction({
       .int()
       .min(1)
       .optional()
-      .describe("Rounds between checkpoints, which are at least a minute apart."),
+      .describe(
+        "Rounds between checkpoints, which are at least a minute apart; one more is written when the job is asked to stop.",
+      ),
     seed,
     ...epochTraining,
     ...samples,

@@ -17,6 +17,7 @@ import { dirname, join } from "node:path";
 import { customAlphabet } from "nanoid";
 import {
   type Answer,
+  type ErrorShape,
   type JobRequest,
   JobRequestSchema,
   PROTOCOL_VERSION,
@@ -212,12 +213,38 @@ export class Store {
     try {
       const answer = JSON.parse(await readFile(path, "utf8"));
       // It appears whole. Its shape is the runner's to keep; what is no answer is a broken disk's.
-      if (answer?.executionReport || answer?.error?.type) return answer as Answer;
+      if (answer?.executionReport) return answer as Answer;
+      if (answer?.error?.type) return { error: await this.#withContinuation(id, answer.error) };
       return { error: damagedReport(id, path, "it holds no answer") };
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
       if (code === "ENOENT" || code === "ENOTDIR") return null;
       return { error: damagedReport(id, path, code ?? message) };
+    }
+  }
+
+  /** An error as it is to be told now: a run that another job has gone on with is not to be resumed. */
+  async #withContinuation(id: string, error: ErrorShape): Promise<ErrorShape> {
+    const by = await this.#continuedBy(id);
+    if (by === null) return error;
+    return {
+      ...error,
+      metadata: { ...error.metadata, continuedBy: by },
+      solution: `Job ${by} has gone on with it: send nextCall.`,
+      nextCall: { tool: "job-status", arguments: { jobId: by } },
+    };
+  }
+
+  /** The last job that went on with the run of a job, itself or by way of others; null: none. */
+  async #continuedBy(id: string): Promise<string | null> {
+    let last: string | null = null;
+    const seen = new Set([id]);
+    for (;;) {
+      const text = await readIfThere(join(this.directory(last ?? id), "continued.json"));
+      const by = text === null ? null : idIn(text);
+      if (by === null || seen.has(by)) return last;
+      seen.add(by);
+      last = by;
     }
   }
 
@@ -375,6 +402,16 @@ async function exists(path: string): Promise<boolean> {
 function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+/** The id in `{"by": "<id>"}`; null where that is something else. */
+function idIn(text: string): string | null {
+  try {
+    const { by } = JSON.parse(text) as { by?: unknown };
+    return typeof by === "string" && ID.test(by) ? by : null;
   } catch {
     return null;
   }

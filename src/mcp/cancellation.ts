@@ -1,4 +1,5 @@
 import type { Transport } from "@modelcontextprotocol/sdk/shared/transport.js";
+import type { RequestId } from "@modelcontextprotocol/sdk/types.js";
 
 /**
  * Tells a client's wish to cancel from its mere ceasing to wait.
@@ -8,7 +9,8 @@ import type { Transport } from "@modelcontextprotocol/sdk/shared/transport.js";
  * are read as they pass.
  */
 export class Cancellations {
-  private readonly wanted = new Set<string | number>();
+  private readonly wanted = new Set<RequestId>();
+  private readonly atWork = new Set<RequestId>();
 
   /** Listens in on a transport that a server has been connected to. */
   watch(transport: Transport): void {
@@ -21,14 +23,27 @@ export class Cancellations {
           !isTimeout(reason)
         ) {
           this.wanted.add(requestId);
+          // Of a request that came right before, the work has begun by then; of others, none will.
+          setImmediate(() => this.atWork.has(requestId) || this.wanted.delete(requestId));
         }
       }
       deliver?.(message, extra);
     };
   }
 
+  /** Does the work of a request; it can be cancelled as long as this takes. */
+  async during<T>(requestId: RequestId, work: () => Promise<T>): Promise<T> {
+    this.atWork.add(requestId);
+    try {
+      return await work();
+    } finally {
+      this.atWork.delete(requestId);
+      this.wanted.delete(requestId);
+    }
+  }
+
   /** Whether the client asked for the request's work to end; asked once, after its signal aborted. */
-  take(requestId: string | number): boolean {
+  take(requestId: RequestId): boolean {
     return this.wanted.delete(requestId);
   }
 }

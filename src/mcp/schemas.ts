@@ -1,12 +1,17 @@
 import { ExecutorError, MANIFEST } from "../contract/index.js";
 
-/** An action's full schema, and which of its config keys which framework requires or does not use. */
+/**
+ * An action's full schema, and which of its config keys which framework requires or does not use; of a
+ * tool that is no action, its full schema.
+ */
 export function describeAction(name: string): Record<string, unknown> {
   const action = Object.hasOwn(MANIFEST.actions, name) ? MANIFEST.actions[name] : undefined;
   if (!action) {
+    if (Object.hasOwn(MANIFEST.tools, name))
+      return { tool: name, schema: MANIFEST.tools[name]?.input };
     throw ExecutorError.invalidConfiguration(`There is no action '${name}'`, {
-      solution: `The actions are: ${Object.keys(MANIFEST.actions).join(", ")}.`,
-      metadata: { key: "action", sent: name, allowed: Object.keys(MANIFEST.actions) },
+      solution: `There are: ${SCHEMA_NAMES.join(", ")}.`,
+      metadata: { key: "action", sent: name, allowed: SCHEMA_NAMES },
     });
   }
   const all = Object.keys(action.input.properties?.config?.properties ?? {});
@@ -28,9 +33,7 @@ export const SCHEMA_NAMES: readonly string[] = [
   ...Object.keys(MANIFEST.tools),
 ];
 
-/** As `describeAction`, of a tool that is no action its full schema; null where there is no such tool. */
+/** As `describeAction`; null where there is no such tool. */
 export function describeSchema(name: string): Record<string, unknown> | null {
-  if (Object.hasOwn(MANIFEST.actions, name)) return describeAction(name);
-  if (!Object.hasOwn(MANIFEST.tools, name)) return null;
-  return { tool: name, schema: MANIFEST.tools[name]?.input };
+  return SCHEMA_NAMES.includes(name) ? describeAction(name) : null;
 }

@@ -73,7 +73,7 @@ export async function serve(
       place: () => place(extra.requestId),
       follow: (job) => log.follow(job),
     };
-    return await answerOrError(name, sent, context);
+    return await cancellations.during(extra.requestId, () => answerOrError(name, sent, context));
   });
 
   await server.connect(transport);

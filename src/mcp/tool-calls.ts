@@ -72,8 +72,12 @@ const HANDLERS: Record<string, Handler> = {
   "job-logs": async ({ jobId, stream, lines }, context) => {
     const { principal } = await context.place();
     const job = await context.services.jobs.get(jobId as string, principal);
-    const which = (stream as "stdout" | "stderr" | undefined) ?? "stderr";
-    const text = await job.logs(which, LOG_BYTES);
+    let which = (stream as "stdout" | "stderr" | undefined) ?? "stderr";
+    let text = await job.logs(which, LOG_BYTES);
+    if (stream === undefined && text === "") {
+      which = "stdout";
+      text = await job.logs(which, LOG_BYTES);
+    }
     const all = text.replace(/\n$/, "").split("\n");
     const tail = all.slice(-((lines as number | undefined) ?? 40)).join("\n");
     const of = (end: string) => ({ logs: { jobId: job.id, stream: which, text: end } });

@@ -20,7 +20,7 @@ export function runningAnswer(id: string, snapshot: Snapshot): RunningJob {
 }
 
 export function statusCall(id: string): Call {
-  return { tool: "job-status", arguments: { jobId: id, waitSeconds: 25 } };
+  return { tool: "job-status", arguments: { jobId: id, waitSeconds: 50 } };
 }
 
 /** One line, at most 200 characters: where the job is, its metrics, the time remaining. */
@@ -42,7 +42,10 @@ function progressWords(snapshot: Snapshot): string {
   if (snapshot.progress) {
     const { done, total } = snapshot.progress;
     const share = total ? ` (${Math.floor((100 * done) / total)} %)` : "";
-    return `${progressLine(snapshot.progress)}${share}, ${elapsed}`;
+    const { phase } = snapshot;
+    // The last step is not the end: the model is measured and saved.
+    const after = done === total && phase !== null && phase !== "training" ? `, ${phase}` : "";
+    return `${progressLine(snapshot.progress)}${share}${after}, ${elapsed}`;
   }
   return `${snapshot.phase ?? "starting"}, ${elapsed}`;
 }

@@ -52,9 +52,6 @@ export class InOrder {
 /** Where a supervisor that was started afresh tells why it could not even begin. */
 export const SUPERVISOR_LOG = "supervisor.log";
 
-/** A supervisor that takes longer to come up is overtaken rather than waited for. */
-const QUEUE_MILLISECONDS = 3000;
-
 /** Starts every process afresh: where forking is unsafe, and where a fork did not come to be. */
 export class SpawnLauncher implements Launcher {
   readonly #inOrder = new InOrder();
@@ -96,7 +93,7 @@ export class SpawnLauncher implements Launcher {
         clearTimeout(late);
         onExit(statusOf(exit));
       });
-      return { inQueue: endOf(child.stdout as Socket) };
+      return { inQueue: endOf(child.stdout as Socket, this.startSeconds) };
     } finally {
       await stderr.close();
     }
@@ -146,13 +143,16 @@ export async function abortable<T>(promise: Promise<T>, signal: AbortSignal): Pr
   }
 }
 
-/** A supervisor closes its stdout once it has its slot, or its place in the queue. */
-async function endOf(stdout: Socket): Promise<void> {
+/**
+ * A supervisor closes its stdout once it has its place in the queue; one that hangs is killed after
+ * `seconds`, and what it may have left must not keep the pipe.
+ */
+async function endOf(stdout: Socket, seconds: number): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, QUEUE_MILLISECONDS);
+    timer = setTimeout(resolve, seconds * 1000).unref();
   });
-  // It does not keep this program from ending.
+  // Neither keeps this program from ending.
   stdout.unref();
   const closed = new Promise<void>((resolve) => stdout.once("close", () => resolve()).resume());
   await Promise.race([closed, late]);

@@ -41,7 +41,10 @@ export const jobLogs = defineTool({
   description: "The last lines that a job printed.",
   input: z.strictObject({
     jobId,
-    stream: z.enum(["stderr", "stdout"]).optional().describe("Which stream (default stderr)."),
+    stream: z
+      .enum(["stderr", "stdout"])
+      .optional()
+      .describe("Which stream; where left out stderr, or stdout where that is empty."),
     lines: z.int().min(1).max(200).optional().describe("How many lines (default 40)."),
   }),
   lean: { jobId: "", stream: "", lines: "" },

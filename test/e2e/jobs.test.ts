@@ -176,6 +176,7 @@ describe("stopping", () => {
     const first = await startTraining(server);
     const second = await startTraining(server);
     await until("the first runs", () => isRunning(server, first));
+    await until("the second waits", () => existsSync(join(server.home, "jobs", second, "control")));
     expect(jobOf(await server.call("job-status", { jobId: second }))).toMatchObject({
       state: "queued",
       progress: expect.stringMatching(/slot/),
@@ -300,6 +301,7 @@ test("every tool answers a call after the tools were listed", async () => {
   const { tools } = await server.client.listTools();
   const trained = await server.report("train", { ...training(5), outputDir: "model" });
   const id = await startTraining(server, 5);
+  await server.report("train", { ...boosting(5), outputDir: "rounds" });
   const calls: Record<string, Record<string, unknown>> = {
     train: training(5),
     evaluate: {
@@ -308,6 +310,7 @@ test("every tool answers a call after the tools were listed", async () => {
     predict: {
       config: { modelPath: trained.artifacts!.model, inputData: data("digits.test.csv") },
     },
+    resume: { config: { runDir: "rounds", numRounds: 6 } },
     environment: {},
     describe: { path: data("digits.csv") },
     "job-status": { jobId: id },

@@ -167,7 +167,7 @@ describe("diagnose-job", () => {
     const { id } = (structuredContent as any).job;
     const [text, state] = await texts(server, "diagnose-job", { jobId: id });
     expect(JSON.parse(state!).job.id).toBe(id);
-    expect(calls(text!)[0]).toEqual(["job-status", { jobId: id, waitSeconds: 25 }]);
+    expect(calls(text!)[0]).toEqual(["job-status", { jobId: id, waitSeconds: 50 }]);
     await server.call("job-cancel", { jobId: id });
     const error = await server.client
       .getPrompt({ name: "diagnose-job", arguments: { jobId: "none" } })

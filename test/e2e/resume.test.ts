@@ -84,6 +84,21 @@ test("cancelled, then resumed by nextCall: as in one go", MINUTES, async () => {
   expect(error.type).toBe("cancelled");
   expect(error.nextCall).toMatchObject({ tool: "resume", arguments: { config: { jobId: id } } });
   const { done } = error.metadata.lastCheckpoint;
+  // Whoever looks at what is left is told the same.
+  for (const path of ["cut", error.metadata.lastCheckpoint.path]) {
+    const { description } = (await server.call("describe", { path })).structuredContent as Json;
+    expect(description).toMatchObject({
+      kind: "run",
+      status: "failed",
+      jobId: id,
+      lastCheckpoint: { unit: "round", done },
+      next: { tool: "resume", arguments: { config: { runDir: join(server.cwd, "cut") } } },
+    });
+  }
+  const noModel = await errorOf("evaluate", {
+    config: { modelPath: "cut", dataPath: data("digits.csv") },
+  });
+  expect(noModel).toMatchObject({ type: "model-loading-error", nextCall: { tool: "resume" } });
   const rounds = done + 35;
   // So many rounds more: the same call with a smaller total would have had this end.
   const resumed = await follow(error, { numRounds: rounds });
@@ -104,6 +119,11 @@ test("cancelled, then resumed by nextCall: as in one go", MINUTES, async () => {
   expect(jobs.find((job: Json) => job.action === "resume" && job.state === "succeeded")).toEqual(
     expect.objectContaining({ framework: "xgboost", exitCode: 0 }),
   );
+
+  const later = await errorOf("job-status", { jobId: id });
+  const by = later.metadata.continuedBy;
+  expect(later.nextCall).toEqual({ tool: "job-status", arguments: { jobId: by } });
+  expect((await server.report("job-status", { jobId: by })).metadata.finalRound).toBe(rounds);
 
   // Complete: there is nothing to resume, and the error's own call shows the report.
   const complete = await errorOf("resume", { config: { jobId: id } });
@@ -128,7 +148,8 @@ test("out of time, then resumed by nextCall with a longer timeout", MINUTES, asy
     timeout: 12,
   });
   expect(error).toMatchObject({ type: "timeout-exceeded", nextCall: { tool: "resume" } });
-  expect(error.nextCall.arguments.timeout).toBe(24);
+  // By its own rate: far more than twice the timeout.
+  expect(error.nextCall.arguments.timeout).toBeGreaterThan(24);
   const { done } = error.metadata.lastCheckpoint;
   const resumed = await follow(error, { numRounds: done + 5 });
   expect(resumed.metadata).toMatchObject({ finalRound: done + 5, resumedFrom: { done } });

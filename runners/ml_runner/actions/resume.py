@@ -42,6 +42,7 @@ def run(job: Job) -> dict[str, Any]:
     for warning in checkpoint.warnings:
         job.warn(warning)
     _take_over(job, found, checkpoint, total)
+    runs.note_continued(job, found)
     training = child.load_action(checkpoint.run["action"])
     body = training.run(job, checkpoint)
     body["metadata"]["resumedFrom"] = {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ml_runner import bounds, errors, libraries, paths
 from ml_runner.data import bounded, describe_model, profile
 from ml_runner.data.head import read_head
+from ml_runner.training import checkpoints, unfinished
 
 if TYPE_CHECKING:
     from ml_runner.data.table import Table
@@ -53,6 +54,9 @@ def _describe(
     model = describe_model.find(path)
     if model is not None:
         return describe_model.describe(model, sent)
+    is_run = path.is_dir() or path.parent.name == checkpoints.DIRECTORY
+    if is_run and unfinished.run_in(path) is not None:
+        return unfinished.describe(path, sent)
     # Imports numpy, which is not there wherever this module is.
     libraries.need("numpy", "numpy")
     from ml_runner.data import describe_samples

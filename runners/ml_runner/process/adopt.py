@@ -11,17 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from ml_runner import errors, files
-from ml_runner.process import control, ending, launch, leftovers
+from ml_runner.process import control, ending, launch, leftovers, tickets
 from ml_runner.process.history import History
-from ml_runner.process.turn import Turns
 
 
-def adopt(directory: Path, turns: Turns) -> str:
+def adopt(directory: Path) -> str:
     """Sees to one job that may have lost its supervisor.
+
+    Those that are still to run queue in the order of these calls.
 
     Args:
         directory: the job's directory, absolute.
-        turns: keeps those that are still to run in the order of these calls.
 
     Returns:
         ``absent`` (no job there), ``held`` (somebody owns it), ``reported`` (its report was there),
@@ -40,10 +40,12 @@ def adopt(directory: Path, turns: Turns) -> str:
     try:
         outcome = conclude(directory)
         if outcome is None:
-            turns.wait()
-            turn = turns.give()
-            start_supervisor(directory, launch.execute, lock=lock, turn=turn)
-            os.close(turn)
+            ticket = tickets.draw_for(directory)
+            try:
+                start_supervisor(directory, launch.execute, lock=lock, ticket=ticket)
+            finally:
+                if ticket is not None:
+                    ticket.close()
             outcome = "supervising"
         return outcome
     finally:
@@ -98,7 +100,7 @@ def start_supervisor(
     entry: launch.Entry,
     *,
     lock: int | None = None,
-    turn: int | None = None,
+    ticket: tickets.Ticket | None = None,
 ) -> int:
     """Forks a detached supervisor; for processes that have one thread and no framework.
 
@@ -114,7 +116,7 @@ def start_supervisor(
         return pid
     code = errors.InternalError.default_exit_code()
     try:
-        code = supervisor.supervise(directory, entry, lock=lock, turn=turn)
+        code = supervisor.supervise(directory, entry, lock=lock, ticket=ticket)
     finally:
         os._exit(code)
 
@@ -130,6 +132,7 @@ def _circumstances(
         record,
         checkpoint=history.checkpoint,
         progress=history.progress,
+        eta=history.eta,
         elapsed=elapsed,
         stderr=ending.last_lines(directory / "stderr.log"),
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 from ml_runner import gpu_choice
 from ml_runner.process.slots import SlotQueue
+from ml_runner.process.tickets import Ticket
 
 GPU_LANE = "gpu"
 
@@ -15,9 +16,13 @@ class Allotment:
 
     Attributes:
         slots: the queue for them.
+
+    Args:
+        record: the ``JobRequest``.
+        ticket: the job's place in the queue, where it has one already.
     """
 
-    def __init__(self, record: dict[str, Any]) -> None:
+    def __init__(self, record: dict[str, Any], ticket: Ticket | None = None) -> None:
         lane, count = record["lane"], record["slots"]
         self._hidden = lane == "light" or record["request"].get("gpuEnabled") is False
         self._gpus = gpu_choice.visible() if lane == GPU_LANE else []
@@ -25,7 +30,7 @@ class Allotment:
         names = [gpu_choice.slot_of(gpu) for gpu in self._gpus] or [
             f"{lane}-{number}" for number in range(count)
         ]
-        self.slots = SlotQueue(lane, names, exclusive=record["exclusive"])
+        self.slots = SlotQueue(lane, names, exclusive=record["exclusive"], ticket=ticket)
 
     @property
     def gpus(self) -> list[gpu_choice.Gpu]:

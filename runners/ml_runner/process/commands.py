@@ -49,7 +49,13 @@ def _parser() -> argparse.ArgumentParser:
     resident.add_argument("--threads", required=True, type=int, metavar="N")
     supervise = add("supervise", _supervise, "become the supervisor of a job")
     supervise.add_argument("directory", metavar="JOBDIR", type=_directory)
-    supervise.add_argument("--turn", metavar="FD", type=int, help="closed when the job is in order")
+    supervise.add_argument(
+        "--ticket",
+        metavar=("NUMBER", "FD"),
+        type=int,
+        nargs=2,
+        help="its place in the queue, and the descriptor that holds it",
+    )
     job = add("job", _job, "do a job (started by its supervisor)")
     job.add_argument("directory", metavar="JOBDIR", type=_directory)
     adopt = add("adopt", _adopt, "see to jobs that lost their supervisor")
@@ -119,11 +125,15 @@ def _resident(options: argparse.Namespace) -> int:
 
 
 def _supervise(options: argparse.Namespace) -> int:
-    from ml_runner.process import launch, supervisor
+    from ml_runner.process import launch, supervisor, tickets
 
-    # Whoever started us may read our stdout, whose end tells the same as that of --turn.
-    turn = os.dup(1) if options.turn is None else options.turn
-    os._exit(supervisor.supervise(options.directory, launch.execute, turn=turn))
+    # Whoever started us may wait for the end of our stdout, which `supervise` points elsewhere: it
+    # has to come after this.
+    if options.ticket is None:
+        ticket = tickets.draw_for(options.directory)
+    else:
+        ticket = tickets.inherited(options.directory, *options.ticket)
+    os._exit(supervisor.supervise(options.directory, launch.execute, ticket=ticket))
 
 
 def _job(options: argparse.Namespace) -> int:
@@ -136,13 +146,11 @@ def _job(options: argparse.Namespace) -> int:
 
 def _adopt(options: argparse.Namespace) -> int:
     from ml_runner.process import adopt
-    from ml_runner.process.turn import Turns
 
     code = 0
-    turns = Turns()
     for directory in options.directories:
         try:
-            outcome = adopt.adopt(directory, turns)
+            outcome = adopt.adopt(directory)
         except Exception as error:
             # A damaged job must not keep the others from being seen to.
             sys.stderr.write(f"{directory}: {type(error).__name__}: {error}\n")

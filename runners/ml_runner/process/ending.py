@@ -15,12 +15,15 @@ from typing import Any
 from ml_runner import errors, files, manifest
 from ml_runner.job import EventLog
 from ml_runner.process.history import History
+from ml_runner.report import duration_words
 
 Answer = dict[str, Any]
 
 _RESERVE = "reserve"
 # An answer has at most 8 KiB, and its events some more.
 _RESERVE_BYTES = 32 * 1024
+
+_MORE = 1.25
 
 _NATIVE_CRASHES = (
     -signal.SIGSEGV,
@@ -39,6 +42,7 @@ class Circumstances:
         record: its ``JobRequest``.
         checkpoint: its last checkpoint as ``{"path", "unit", "done"}``.
         progress: how far it had come, as ``{"unit", "done", "total", "metrics"}``.
+        eta: seconds that it would still have taken, as it last reckoned; ``None``: unknown.
         elapsed: seconds since it started to run; ``None`` where it never did.
         stderr: last lines of what it printed there.
     """
@@ -46,6 +50,7 @@ class Circumstances:
     record: dict[str, Any]
     checkpoint: dict[str, Any] | None = None
     progress: dict[str, Any] | None = None
+    eta: float | None = None
     elapsed: float | None = None
     stderr: str = ""
 
@@ -90,17 +95,24 @@ class Circumstances:
 def timed_out(what: Circumstances, timeout: float) -> errors.ExecutorError:
     """The job ran into its timeout of ``timeout`` seconds."""
     longest = manifest.action(what.request["action"])["input"]["properties"]["timeout"]["maximum"]
-    doubled = min(math.ceil(2 * timeout), longest)
-    resume = what.resume_call(timeout=doubled)
+    left = what.eta or 0.0
+    resume = what.resume_call()
+    # By the rate that it had, and a quarter more, since the end is work too.
+    needed = _MORE * (left if resume else (what.elapsed or timeout) + left)
+    enough = min(math.ceil(max(2 * timeout, needed)), longest)
+    known = f"at its rate it needed about {duration_words(left)} more; " if left else ""
     if resume:
-        solution = f"Go on from the last checkpoint with a longer timeout ({doubled} seconds)."
+        resume["arguments"]["timeout"] = enough
+        solution = f"Go on from the last checkpoint: {known}nextCall gives it {enough} seconds."
     else:
-        solution = f"Send a longer timeout ({doubled} seconds), or give the job less to do."
+        solution = (
+            f"Give the job less to do, or more time: {known}nextCall gives it {enough} seconds."
+        )
     return errors.TimeoutExceeded(
         f"The job ran longer than its timeout of {timeout:g} seconds",
         solution=solution,
         metadata={"timeout": timeout, **what.metadata},
-        next_call=resume or what.same_call(timeout=doubled),
+        next_call=resume or what.same_call(timeout=enough),
         stderr=what.stderr,
     )
 
@@ -109,12 +121,15 @@ def cancelled(what: Circumstances, why: str = "on request") -> errors.ExecutorEr
     """Somebody asked for the job's end."""
     when = "while it waited in the queue" if what.elapsed is None else "while it ran"
     resume = what.resume_call()
+    again = f"send the {what.request['action']} call again"
+    if what.record.get("requestId") is not None:
+        again += " with another requestId"
     return errors.Cancelled(
         f"The job was cancelled {why} {when}",
         solution=(
-            "Go on from the last checkpoint, or call again to start anew."
+            f"Go on from the last checkpoint, or {again} to start anew."
             if resume
-            else f"Send the {what.request['action']} call again to start anew."
+            else f"To start anew, {again}."
         ),
         metadata=what.metadata,
         next_call=resume,

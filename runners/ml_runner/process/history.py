@@ -17,6 +17,7 @@ class History:
         ended: the ``ended`` event, if there is one.
         checkpoint: the last ``checkpoint`` as ``{"path", "unit", "done"}``.
         progress: the last ``progress`` as ``{"unit", "done", "total", "metrics"}``.
+        eta: seconds that the work would still have taken then, as far as was known.
         last: the last event of any kind.
     """
 
@@ -24,6 +25,7 @@ class History:
     ended: dict[str, Any] | None = None
     checkpoint: dict[str, Any] | None = None
     progress: dict[str, Any] | None = None
+    eta: float | None = None
     last: dict[str, Any] | None = None
 
     @classmethod
@@ -57,5 +59,6 @@ class History:
             self.ended = event
         elif kind == "progress":
             self.progress = {key: event.get(key) for key in ("unit", "done", "total", "metrics")}
+            self.eta = event.get("etaSeconds")
         elif kind == "checkpoint":
             self.checkpoint = {key: event.get(key) for key in ("path", "unit", "done")}

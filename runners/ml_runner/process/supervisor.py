@@ -27,6 +27,7 @@ from ml_runner.process.intake import Intake
 from ml_runner.process.memory_limit import Limit, MemoryWatch
 from ml_runner.process.stopping import Leftovers, Stop
 from ml_runner.process.streams import Stream
+from ml_runner.process.tickets import Ticket
 
 _PUBLISH_RETRY_SECONDS = 60.0
 
@@ -36,7 +37,7 @@ def supervise(
     entry: launch.Entry = child.main,
     *,
     lock: int | None = None,
-    turn: int | None = None,
+    ticket: Ticket | None = None,
 ) -> int:
     """Becomes the supervisor of the job in ``directory``, until its end is published.
 
@@ -48,14 +49,15 @@ def supervise(
         entry: what the forked job process does: ``child.main`` where this process may go on after
             a fork, ``launch.execute`` to start a fresh interpreter.
         lock: descriptor of the job's lock, where the caller already holds it.
-        turn: descriptor to close once the job has its slot or its place in the queue (``turn.py``).
+        ticket: the job's place in the queue, where the caller has drawn one.
 
     Returns:
         The exit code for this process: 0, or that of ``internal-error`` where it met a defect.
     """
     launch.detach(files.state_home() / "logs")
     launch.undo_signals()
-    system.close_descriptors(keep=[kept for kept in (lock, turn) if kept is not None])
+    place = None if ticket is None else ticket.descriptor
+    system.close_descriptors(keep=[kept for kept in (lock, place) if kept is not None])
     # A collection would touch, and so copy, every page that is shared with the zygote.
     gc.disable()
     if lock is None:
@@ -65,7 +67,7 @@ def supervise(
     if adopt.conclude(directory) is not None:
         return 0
     try:
-        Supervisor(directory, entry, turn).run()
+        Supervisor(directory, entry, ticket).run()
         return 0
     except Exception as error:
         traceback.print_exc()
@@ -78,16 +80,15 @@ class Supervisor:
     Args:
         directory: the job's directory, whose lock this process holds.
         entry: as for ``supervise``.
-        turn: likewise.
+        ticket: likewise.
     """
 
-    def __init__(self, directory: Path, entry: launch.Entry, turn: int | None = None) -> None:
+    def __init__(self, directory: Path, entry: launch.Entry, ticket: Ticket | None = None) -> None:
         self.directory = directory
         self.entry = entry
-        self.turn = turn
         self.record: dict[str, Any] = files.read_json(directory / "request.json")
         self.timeout = control.timeout_of(self.record)
-        self.allotment = Allotment(self.record)
+        self.allotment = Allotment(self.record, ticket)
         self.slots = self.allotment.slots
         self.intake = Intake(directory, self.record, self._request_stop)
         self.stop: Stop | None = None
@@ -107,6 +108,9 @@ class Supervisor:
         if self._wait_for_slot():
             self._start()
             self._watch()
+        else:
+            # Those behind it need not wait until its end is published.
+            self.slots.leave()
         self._publish()
         self.slots.release()
 
@@ -117,7 +121,6 @@ class Supervisor:
         if self.stop is not None:
             return False
         if self.slots.try_now():
-            self._pass_turn()
             # A cancel may have been written while nobody had the FIFO open for reading but us.
             self.intake.handle(0)
             return self.stop is None
@@ -130,23 +133,16 @@ class Supervisor:
 
         self.intake.on_ready(reader, arrived)
         self.slots.wait_in_thread(writer)
-        self._pass_turn()
         while not has_slot and self.stop is None:
             self.intake.handle(None)
         self.intake.forget(reader)
         if not has_slot:
-            # The thread stays in its flock; the end of this process ends both.
             return False
         self.slots.join()
         os.close(reader)
         os.close(writer)
         system.wait_until_single_threaded()
         return self.stop is None
-
-    def _pass_turn(self) -> None:
-        if self.turn is not None:
-            os.close(self.turn)
-            self.turn = None
 
     # -- running ---------------------------------------------------------------------------------
 
@@ -291,6 +287,7 @@ class Supervisor:
             self.record,
             checkpoint=history.checkpoint,
             progress=history.progress,
+            eta=history.eta,
             elapsed=elapsed,
             stderr=self.streams[1].log.last_lines() if self.streams else "",
         )

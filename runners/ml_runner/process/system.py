@@ -106,17 +106,6 @@ def wait_until_single_threaded(seconds: float = 0.2) -> bool:
     return True
 
 
-def waits_for_flock(inode: int) -> bool:
-    """Whether a thread of this process stands in the queue for the flock of the file ``inode``."""
-    with contextlib.suppress(OSError), open("/proc/locks") as file:
-        for line in file:
-            # 3: -> FLOCK  ADVISORY  WRITE 1234 fe:00:5678 0 EOF
-            fields = line.split()
-            if fields[1:3] == ["->", "FLOCK"] and int(fields[5]) == os.getpid():
-                return int(fields[6].rpartition(":")[2]) == inode
-    return False
-
-
 def cores() -> int:
     """Processor cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):

@@ -21,8 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ml_runner import errors, manifest
-from ml_runner.process import child, launch, lines, resident, supervisor, system
-from ml_runner.process.turn import Turns
+from ml_runner.process import child, launch, lines, resident, supervisor, system, tickets
 
 # What jobs import beside the framework: all of these packages' modules.
 _PRELOADED = ("ml_runner.actions", "ml_runner.data", "ml_runner.training")
@@ -129,7 +128,6 @@ class Zygote:
         self._writer = writer
         self._lines = lines.LineReader(reader)
         self._residents: set[int] = set()
-        self._turns = Turns()
         wake_reader, wake_writer = os.pipe()
         for descriptor in (wake_reader, wake_writer):
             os.set_blocking(descriptor, False)
@@ -173,18 +171,18 @@ class Zygote:
             raise ValueError(f"unknown message {message['type']!r}")
 
     def _start(self, directory: Path) -> int:
-        self._turns.wait()
-        turn = self._turns.give()
+        # Here, where jobs come one after the other: their supervisors run when the kernel likes.
+        ticket = tickets.draw_for(directory)
         try:
             if not _may_fork():
-                os.set_inheritable(turn, True)
-                return _spawn("supervise", str(directory), "--turn", str(turn))
+                return _spawn("supervise", str(directory), *_handed_over(ticket))
             pid = _fork()
             if pid == 0:
-                _become(lambda: supervisor.supervise(directory, self._entry, turn=turn))
+                _become(lambda: supervisor.supervise(directory, self._entry, ticket=ticket))
             return pid
         finally:
-            os.close(turn)
+            if ticket is not None:
+                ticket.close()
 
     def _start_resident(self, socket: str, threads: int) -> int:
         if not _may_fork():
@@ -226,6 +224,14 @@ def _may_fork() -> bool:
 
 def _spawn(*arguments: str) -> int:
     return os.posix_spawn(sys.executable, launch.command(sys.executable, *arguments), os.environ)
+
+
+def _handed_over(ticket: tickets.Ticket | None) -> list[str]:
+    """The arguments by which a process that is executed has the ticket."""
+    if ticket is None:
+        return []
+    os.set_inheritable(ticket.descriptor, True)
+    return ["--ticket", str(ticket.number), str(ticket.descriptor)]
 
 
 def _fork() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 ACTIONS = ("train",)
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LATEST_TOLD = 5
+CONTINUED = "continued.json"
 
 
 @dataclass(frozen=True)
@@ -213,3 +215,16 @@ def _refuse_running(job: Job, job_id: str | None) -> None:
         return
     if (_job_directory(job_id) / "request.json").exists():
         _refuse_unfinished(job_id)
+
+
+# -- who goes on with what -------------------------------------------------------------------------
+
+
+def note_continued(job: Job, run: Run) -> None:
+    """Notes in the jobs of a run which job goes on with it, for whoever asks about them later."""
+    asked = {job.config.get("jobId"), run.job_id} - {None, job.id}
+    for job_id in asked:
+        directory = _job_directory(str(job_id))
+        if _JOB_ID.fullmatch(str(job_id)) and directory.is_dir():
+            with contextlib.suppress(OSError):
+                files.write_json(directory / CONTINUED, {"by": job.id}, durable=False)

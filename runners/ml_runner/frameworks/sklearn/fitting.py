@@ -9,8 +9,9 @@ from ml_runner.frameworks.sklearn import epochs, stepwise, warm_start
 
 CAN = (
     "scikit-learn: forests (RandomForest, ExtraTrees), GradientBoosting, HistGradientBoosting and"
-    " MLP, each with a seed and without early stopping of its own; with checkpoint: true also SGD,"
-    " Perceptron and PassiveAggressive; and every cross-validation between its folds."
+    " MLP, with a whole number as seed (the default is one) and without early stopping of its own;"
+    " with checkpoint: true also SGD, Perceptron and PassiveAggressive; and every cross-validation"
+    " between its folds."
 )
 
 

@@ -23,6 +23,8 @@ _SECONDS, _SHARE, _MOST_SECONDS = 1.0, 0.01, 5.0
 _FIRST = 20
 # rows × columns × trees below which a fit takes well under a second: nothing to report.
 _SMALL = 5e6
+# rows × columns beyond which one tree takes a good part of a second.
+_LARGE = 5e5
 
 _GRADIENT = (GradientBoostingClassifier, GradientBoostingRegressor)
 _HISTOGRAM = (HistGradientBoostingClassifier, HistGradientBoostingRegressor)
@@ -72,7 +74,9 @@ class TreePortions(Steps):
         assert name is not None
         self._name = name
         self.total = int(estimator.get_params(deep=False)[name])
-        self._portion = max(1, min(_FIRST, self.total // 50))
+        # One tree of a large table takes long enough to learn its time from.
+        first = 1 if X.shape[0] * X.shape[1] > _LARGE else _FIRST
+        self._portion = max(1, min(first, self.total // 50))
 
     def step(self) -> None:
         """A portion that takes about a second."""
