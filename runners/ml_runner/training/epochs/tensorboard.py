@@ -26,8 +26,8 @@ class EventFile:
     """
 
     def __init__(self, directory: Path) -> None:
-        # TensorBoard imports another framework, for seconds and gigabytes, wherever that is installed,
-        # unless a module of this name is there; its own stand-in writes the same files.
+        # Unless a module of this name is there, TensorBoard imports another framework wherever that
+        # is installed: for seconds and gigabytes. Its own stand-in writes the same files.
         sys.modules.setdefault(_ALONE, ModuleType(_ALONE))
         writer = importlib.import_module("tensorboard.summary.writer.event_file_writer")
         self._event = importlib.import_module("tensorboard.compat.proto.event_pb2").Event
