@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { existsSync, mkdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, inject, test } from "vitest";
 import { data, Server, until } from "./client.js";
@@ -35,7 +35,7 @@ class Images(nn.Module):
 
 /** Folders of images of two classes, and a model's weights, whole and otherwise. */
 const FILES = `
-import pathlib, pickle, os, sys
+import pathlib, os
 import numpy as np, torch
 from PIL import Image
 def folder(name, sizes=((6, 6),) * 20):
@@ -59,7 +59,7 @@ state = {"layer.weight": torch.zeros(3, 4), "layer.bias": torch.zeros(3)}
 torch.save(state, "good.pt")
 torch.save({**state, "layer.weight": torch.zeros(3, 9)}, "wide.pt")
 torch.save({**state, "more": Malicious()}, "malicious.pt")
-pathlib.Path("old.pt").write_bytes(pickle.dumps(Malicious(), protocol=2))
+torch.save({**state, "more": Malicious()}, "old.pt", _use_new_zipfile_serialization=False)
 whole = pathlib.Path("good.pt").read_bytes()
 pathlib.Path("truncated.pt").write_bytes(whole[: len(whole) // 2])
 pathlib.Path("corrupt.pt").write_bytes(whole[:200] + bytes(64) + whole[264:])
@@ -186,13 +186,8 @@ const FAULTS: Fault[] = [
   },
 ];
 
-const show = (name: string, value: unknown) => {
-  if (process.env.SHOW) console.log(name, JSON.stringify(value, null, 1).slice(0, 3000));
-};
-
 test.each(FAULTS)("$name", async ({ name, args, error: expected, says }) => {
   const error = await server.error("train", args);
-  show(name, error);
   expect(error).toMatchObject(expected);
   expect(error.message).toMatch(says);
   expect(error.solution.length).toBeGreaterThan(10);
@@ -206,7 +201,6 @@ test("a class without images is told, and left out", async () => {
 
 test("a batch larger than the data is all of them", async () => {
   const report = await server.report("train", call({ batchSize: 100_000 }));
-  show("batch", report);
   expect(report.metadata).toMatchObject({ samplesProcessed: 150 });
 });
 
@@ -227,7 +221,6 @@ test("a loss that becomes infinite: where, and the call that learns", async () =
     epochs: 5,
   });
   const error = await server.error("train", line);
-  show("diverged", error);
   expect(error).toMatchObject({
     type: "training-diverged",
     exitCode: 1,
@@ -238,7 +231,7 @@ test("a loss that becomes infinite: where, and the call that learns", async () =
   expect(error.nextCall).toMatchObject({ tool: "train" });
   const { tool, arguments: args } = error.nextCall as any;
   const report = await server.report(tool, args);
-  expect(report.metrics.train_loss).toBeLessThan(10);
+  expect(report.metrics!.train_loss).toBeLessThan(10);
 });
 
 const WEIGHTS: [string, RegExp][] = [
@@ -246,8 +239,8 @@ const WEIGHTS: [string, RegExp][] = [
   ["truncated.pt", /cut off|damaged/],
   ["corrupt.pt", /damaged|cut off/],
   ["empty.pt", /empty/],
-  ["malicious.pt", /posix\.system|os\.system|more than tensors|not run/],
-  ["old.pt", /pickle/],
+  ["malicious.pt", /asks for 'posix\.system'.*none of it was run/],
+  ["old.pt", /asks for 'posix\.system'.*none of it was run/],
 ];
 
 test.each(WEIGHTS)("%s for evaluate and predict", async (name, says) => {
@@ -265,7 +258,6 @@ test.each(WEIGHTS)("%s for evaluate and predict", async (name, says) => {
       framework: "pytorch",
       config: { ...model, ...config },
     });
-    show(`${tool} ${name}`, error);
     expect(error).toMatchObject({ type: "model-loading-error", exitCode: 1 });
     expect(error.message).toMatch(says);
     expect(existsSync(join(server.cwd, "has-run"))).toBe(false);
@@ -282,7 +274,6 @@ test("the executor's own model, its file cut off or changed", async () => {
     const error = await server.error("predict", {
       config: { modelPath: "own", inputData: data("iris.csv") },
     });
-    show(change, error);
     expect(error.type).toBe("model-loading-error");
     expect(existsSync(join(server.cwd, "has-run"))).toBe(false);
     writeFileSync(path, whole);
@@ -309,10 +300,9 @@ test("cancelled within an epoch, resumed by nextCall: as in one go", async () =>
   await until("it is within an epoch", () => /"done": ?0\.[1-9]/.test(events()), 60);
   await server.call("job-cancel", { jobId: id });
   const error = await server.error("job-status", { jobId: id });
-  show("cancelled", error);
   expect(error).toMatchObject({ type: "cancelled", exitCode: 130, nextCall: { tool: "resume" } });
   // The whole epochs behind it: none, or few.
-  expect(error.metadata!.lastProgress.done % 1).toBeGreaterThan(0);
+  expect((error.metadata as Json).lastProgress.done % 1).toBeGreaterThan(0);
   writeFileSync(join(server.cwd, "quick"), "");
   const { tool, arguments: next } = error.nextCall as any;
   const resumed = await server.report(tool, next);

@@ -243,8 +243,6 @@ describe.each(["fork", "spawn"])("scripts, in jobs started by %s", (method) => {
 
   test.each(faults)("$name", async ({ name, script, config, more, error: expected, says }) => {
     const error = await server.error("train", callOf(script, config, more));
-    if (process.env.SHOW)
-      console.log(name, JSON.stringify({ ...error, stderr: error.stderr?.slice(-300) }, null, 1));
     expect(error).toMatchObject(expected);
     expect(error.message).toMatch(says);
     expect(error.solution.length).toBeGreaterThan(10);
