@@ -186,7 +186,7 @@ const FAULTS: Fault[] = [
   },
 ];
 
-test.each(FAULTS)("$name", async ({ name, args, error: expected, says }) => {
+test.each(FAULTS)("$name", async ({ args, error: expected, says }) => {
   const error = await server.error("train", args);
   expect(error).toMatchObject(expected);
   expect(error.message).toMatch(says);

@@ -241,7 +241,7 @@ describe.each(["fork", "spawn"])("scripts, in jobs started by %s", (method) => {
   const some = ["outputs of another shape, classes", "os._exit", "8 TiB in forward"];
   const faults = method === "fork" ? FAULTS : FAULTS.filter(({ name }) => some.includes(name));
 
-  test.each(faults)("$name", async ({ name, script, config, more, error: expected, says }) => {
+  test.each(faults)("$name", async ({ script, config, more, error: expected, says }) => {
     const error = await server.error("train", callOf(script, config, more));
     expect(error).toMatchObject(expected);
     expect(error.message).toMatch(says);
