@@ -40,12 +40,13 @@ import numpy as np, torch
 from PIL import Image
 def folder(name, sizes=((6, 6),) * 20):
     for number, size in enumerate(sizes):
-        path = pathlib.Path(name, "ab"[number % 2], f"{number:02}.png")
+        path = pathlib.Path(name, "ab"[number % 2], f"{number:03}.png")
         path.parent.mkdir(parents=True, exist_ok=True)
         values = np.random.default_rng(number).integers(0, 256, (*size, 3), dtype=np.uint8)
         Image.fromarray(values).save(path)
     return pathlib.Path(name)
 broken = folder("broken", ((6, 6),) * 600)
+# Not one of those that are looked at before a training.
 image = broken / "b" / "301.png"
 image.write_bytes(image.read_bytes()[:60])
 folder("mixed", [(6, 6), (6, 6), (8, 6)] * 4)
