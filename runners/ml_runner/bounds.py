@@ -11,8 +11,9 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from ml_runner import errors
 
@@ -93,11 +94,40 @@ def read_bytes(path: Path) -> bytes:
         InvalidConfiguration: as ``open_file``.
         OSError: as ``os.open``, and for what is no regular file (``EINVAL``).
     """
-    descriptor = open_file(path)
-    with os.fdopen(descriptor, "rb") as file:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "Not a regular file", str(path))
+    with open_regular(path) as file:
         return file.read()
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """A regular file within the bound, opened for reading; the caller closes it.
+
+    Raises:
+        InvalidConfiguration: as ``open_file``.
+        OSError: as ``os.open``, and for what is no regular file (``EINVAL``).
+    """
+    descriptor = open_file(path)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+@contextlib.contextmanager
+def scan(path: Path) -> Generator[Iterator[os.DirEntry[str]], None, None]:
+    """The entries of a directory within the bound; ``path`` of each is its name alone.
+
+    Raises:
+        InvalidConfiguration: as ``open_file``.
+        OSError: as ``os.open``.
+    """
+    with directory(path) as above:
+        # The other descriptor can be entered, and not listed.
+        descriptor = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=above)
+    try:
+        with os.scandir(descriptor) as entries:
+            yield entries
+    finally:
+        os.close(descriptor)
 
 
 @contextlib.contextmanager

@@ -43,6 +43,10 @@ class ExecutorError(Exception):
         self.stderr = stderr
         self._exit_code = exit_code
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # From a process that loads data; an exception's own way forgets what has a name.
+        return _restored, (type(self), self.__dict__)
+
     @property
     def exit_code(self) -> int:
         """The process exit code of the contract for this error."""
@@ -70,6 +74,12 @@ class ExecutorError(Exception):
         if self.next_call:
             error["nextCall"] = self.next_call
         return {"error": error}
+
+
+def _restored(kind: type[ExecutorError], state: dict[str, Any]) -> ExecutorError:
+    error = kind(state["message"], solution=state["solution"])
+    error.__dict__.update(state)
+    return error
 
 
 class InvalidConfiguration(ExecutorError):

@@ -214,12 +214,13 @@ def _description(descriptor: Mapping[str, Any] | None) -> dict[str, Any] | None:
 
 def _recognise(path: Path, data: bytes) -> Adapter:
     head = data[:4096]
-    # By content first: any name may stand on anything.
-    for adapter in frameworks.all_adapters():
-        if adapter.recognises(path, head):
-            return adapter
     if path.parent.name == checkpoints.DIRECTORY and (left := unfinished.refusal(path)):
         raise left
+    # By content first: any name may stand on anything.
+    knowing = [each for each in frameworks.all_adapters() if each.recognises(path, head)]
+    if knowing:
+        # A format that runs nothing may begin as one that does: it is the narrower one.
+        return next((each for each in knowing if each.is_safe(path)), knowing[0])
     what = _what_it_is(head)
     raise errors.ModelLoadingError(
         f"'{path}' is no model of a known format: {what}",

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ml_runner import errors
+from ml_runner import bounds, errors
 from ml_runner.data.samples.base import PART_NAMES, Warn
 from ml_runner.data.source import Source, fault
 
@@ -67,16 +67,16 @@ def headers(path: Path) -> dict[str, ArrayHeader]:
     """
     source = Source(path)
     try:
-        if not zipfile.is_zipfile(path):
+        if not _is_zip(path):
             with source.open() as file:
-                return {path.stem: _header(file)}
-        with zipfile.ZipFile(path) as archive:
+                return {path.stem: _header(file)[0]}
+        with bounds.open_regular(path) as raw, zipfile.ZipFile(raw) as archive:
             found: dict[str, ArrayHeader] = {}
             for member in archive.namelist():
                 if not member.endswith(".npy"):
                     continue
                 with archive.open(member) as file:
-                    found[member.removesuffix(".npy")] = _header(file)
+                    found[member.removesuffix(".npy")] = _header(file)[0]
             return found
     except _FAULTS as error:
         raise _damaged(path, error) from error
@@ -102,7 +102,7 @@ def load(
         DataLoadingError: a file that is damaged or holds Python objects.
     """
     found = headers(path)
-    if zipfile.is_zipfile(path):
+    if _is_zip(path):
         chosen = _choose(path, found, config, warn)
     else:
         for key in ("inputKey", "targetColumn"):
@@ -198,10 +198,12 @@ def _array(path: Path, name: str, found: Mapping[str, ArrayHeader]) -> np.ndarra
             array=name,
         )
     try:
-        if not zipfile.is_zipfile(path):
-            mapped = header.dtype.itemsize * int(np.prod(header.shape)) > _MAPPED_BYTES
-            return np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
-        with np.load(path, allow_pickle=False) as archive:
+        if not _is_zip(path):
+            if header.dtype.itemsize * int(np.prod(header.shape)) > _MAPPED_BYTES:
+                return _mapped(path)
+            with bounds.open_regular(path) as file:
+                return np.load(file, allow_pickle=False)
+        with bounds.open_regular(path) as file, np.load(file, allow_pickle=False) as archive:
             array = archive[name]
     except _FAULTS as error:
         raise _damaged(path, error, name) from error
@@ -220,15 +222,28 @@ def _only_array(path: Path) -> np.ndarray:
     return _array(path, next(iter(found)), found)
 
 
-def _header(file: Any) -> ArrayHeader:
+def _is_zip(path: Path) -> bool:
+    with bounds.open_regular(path) as file:
+        return zipfile.is_zipfile(file)
+
+
+def _mapped(path: Path) -> np.ndarray:
+    with bounds.open_regular(path) as file:
+        header, fortran = _header(file)
+        order = "F" if fortran else "C"
+        return np.memmap(file, header.dtype, "r", file.tell(), header.shape, order)
+
+
+def _header(file: Any) -> tuple[ArrayHeader, bool]:
+    """What it says, and whether its values lie in Fortran's order; the file stands behind it."""
     version = np.lib.format.read_magic(file)
     if version == (1, 0):
-        shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(file)
     elif version == (2, 0):
-        shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+        shape, fortran, dtype = np.lib.format.read_array_header_2_0(file)
     else:
         raise ValueError(f"its format has version {version}, for structured arrays")
-    return ArrayHeader(shape, dtype)
+    return ArrayHeader(shape, dtype), fortran
 
 
 def _damaged(path: Path, error: Exception, name: str | None = None) -> errors.DataLoadingError:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ml_runner import errors, files
+from ml_runner import bounds, errors, files
 from ml_runner.data.samples.array_checks import check_arrays, refuse_not_finite, sums_finite
 from ml_runner.data.samples.base import Positions, digest
 from ml_runner.data.samples.normalisation import Normalisation
@@ -157,7 +157,6 @@ class ArraySamples:
         if isinstance(self._inputs, np.memmap) and isinstance(self._inputs.base, mmap.mmap):
             state["_inputs"] = None
             state["_map"] = (
-                str(self._inputs.filename),
                 self._inputs.dtype,
                 self._inputs.shape,
                 self._inputs.offset,
@@ -169,8 +168,9 @@ class ArraySamples:
         place = state.pop("_map", None)
         self.__dict__.update(state)
         if place is not None:
-            name, dtype, shape, offset, order = place
-            self._inputs = np.memmap(name, dtype, "r", offset, shape, order)
+            dtype, shape, offset, order = place
+            with bounds.open_regular(self.source) as file:
+                self._inputs = np.memmap(file, dtype, "r", offset, shape, order)
 
 
 def options_for(inputs: np.ndarray, config: dict[str, Any], source: Path, key: str) -> ArrayOptions:

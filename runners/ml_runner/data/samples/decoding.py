@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml_runner import errors, libraries
+from ml_runner import bounds, errors, libraries
 from ml_runner.data.source import fault
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def _opened(path: Path) -> Iterator[Image]:
     """An image whose header has been read; whatever goes wrong with it names the file."""
     Image = pillow()
     try:
-        with open(path, "rb") as file, Image.open(file) as image:
+        with bounds.open_regular(path) as file, Image.open(file) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise _too_large(path, f"{image.width} x {image.height} pixels")
             yield image
@@ -173,7 +173,7 @@ def _size(path: Path) -> int | None:
 
 def _start(path: Path) -> bytes:
     try:
-        with open(path, "rb") as file:
+        with bounds.open_regular(path) as file:
             return file.read(16)
     except OSError:
         return b""

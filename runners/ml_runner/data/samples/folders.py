@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ml_runner import paths
+from ml_runner import bounds, paths
 from ml_runner.data.samples.base import PART_NAMES, Roots, Warn
 from ml_runner.data.source import fault, some
 
@@ -68,7 +68,7 @@ def is_image(path: str, name: str) -> bool:
     if os.path.splitext(name)[1].lower() in SUFFIXES:
         return True
     try:
-        with open(path, "rb") as file:
+        with bounds.open_regular(Path(path)) as file:
             start = file.read(12)
     except OSError:
         return False
@@ -218,16 +218,16 @@ def _entries(folder: Path, roots: Roots) -> tuple[list[str], list[str], list[str
     files: list[str] = []
     odd: list[str] = []
     try:
-        with os.scandir(folder) as entries:
+        with bounds.scan(folder) as entries:
             for entry in entries:
                 name = entry.name
                 if name.startswith(".") or name.lower() in _SYSTEM:
                     continue
                 if roots is not None and entry.is_symlink():
-                    paths.resolve(entry.path, key="dataPath", base_dir="/", roots=roots)
+                    paths.resolve(f"{folder}/{name}", key="dataPath", base_dir="/", roots=roots)
                 if entry.is_dir():
                     folders.append(name)
-                elif entry.is_file() or not os.path.exists(entry.path):
+                elif entry.is_file() or not os.path.exists(f"{folder}/{name}"):
                     files.append(name)
                 else:
                     # A FIFO would block whoever opens it.

@@ -17,6 +17,7 @@ from ml_runner.data.samples.images import ImageOptions
 from ml_runner.data.samples.images import options_for as image_options_for
 from ml_runner.data.samples.scaling import Scaling
 from ml_runner.data.samples.table import FOR_MISSING, FOR_TEXT, TableSamples, refuse_categories
+from ml_runner.data.source import some
 
 IMAGES, ARRAYS, TABLE = "images", "arrays", "table"
 
@@ -87,6 +88,13 @@ def read(
         return Parts(**{part: arrays_of(path, one, options) for part, one in loaded.items()})
     refuse_categories(config)
     table = _table(path, config, warn)
+    if config.get("targetColumn") is None:
+        known = [str(name) for name in table.frame.columns]
+        raise errors.InvalidConfiguration(
+            f"config.targetColumn is missing: '{path}' does not say what is to be learned",
+            solution=f"Send config.targetColumn, one of: {some(known, 20)}.",
+            metadata={"key": "config.targetColumn", "file": str(path), "allowed": known[:50]},
+        )
     data = select(
         table,
         target_column=config.get("targetColumn"),

@@ -10,12 +10,14 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
+from ml_runner import errors
 from ml_runner.data.samples import order
 
 Batch = tuple[Any, Any]
@@ -149,7 +151,7 @@ class LoaderFeed:
             SeededDataset(dataset),
             batch_sampler=self._sampler,
             num_workers=workers,
-            collate_fn=collate,
+            collate_fn=Collate(collate or default_collate),
             pin_memory=device.type == "cuda",
             # Its own: what an iterator draws at its start must not move the shared generator.
             generator=torch.Generator(),
@@ -170,6 +172,8 @@ class LoaderFeed:
             for number, batch in enumerate(positions)
         ]
         for batch in self._loader:
+            if isinstance(batch, Refused):
+                raise batch.error
             yield to_device(as_pair(batch), self._device)
 
 
@@ -190,6 +194,24 @@ class _Marked:
         return len(self.plan)
 
 
+@dataclass(frozen=True)
+class Refused:
+    """In place of a batch: an error, which would lose its type and facts if a worker raised it."""
+
+    error: errors.ExecutorError
+
+
+@dataclass(frozen=True)
+class Collate:
+    """Makes a batch of items; ``Refused`` passes through."""
+
+    collate: Callable[[Any], Any]
+
+    def __call__(self, items: Any) -> Any:
+        """The batch."""
+        return items if isinstance(items, Refused) else self.collate(items)
+
+
 class SeededDataset(Dataset[Any]):
     """A data set each of whose batches is read under a seed of its own.
 
@@ -201,13 +223,16 @@ class SeededDataset(Dataset[Any]):
         self.dataset = dataset
 
     def __getitems__(self, marked: Sequence[int]) -> Any:
-        """The items of a batch: its seed, then positions."""
+        """The items of a batch: its seed, then positions. ``Refused`` where they cannot be read."""
         seed, positions = int(marked[0]), list(marked[1:])
-        with seeded(seed):
-            several = getattr(self.dataset, "__getitems__", None)
-            if several is not None:
-                return several(positions)
-            return [self.dataset[position] for position in positions]
+        try:
+            with seeded(seed):
+                several = getattr(self.dataset, "__getitems__", None)
+                if several is not None:
+                    return several(positions)
+                return [self.dataset[position] for position in positions]
+        except errors.ExecutorError as error:
+            return Refused(error)
 
     def __getitem__(self, position: int) -> Any:
         return self.dataset[position]

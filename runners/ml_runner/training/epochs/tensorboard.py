@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import importlib
 import shlex
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ml_runner.job import Job
 
 DIRECTORY = "tensorboard"
+_ALONE = "tensorboard.compat.notf"
 
 
 class EventFile:
@@ -23,6 +26,9 @@ class EventFile:
     """
 
     def __init__(self, directory: Path) -> None:
+        # Unless a module of this name is there, TensorBoard imports another framework wherever that
+        # is installed: for seconds and gigabytes. Its own stand-in writes the same files.
+        sys.modules.setdefault(_ALONE, ModuleType(_ALONE))
         writer = importlib.import_module("tensorboard.summary.writer.event_file_writer")
         self._event = importlib.import_module("tensorboard.compat.proto.event_pb2").Event
         self._summary = importlib.import_module("tensorboard.compat.proto.summary_pb2").Summary
