@@ -1,14 +1,14 @@
 import { z } from "zod";
 import { defineAction } from "../contract/action.js";
-import { samples } from "../contract/networks.js";
-import { allowPickle, batchSize, path, reading } from "../contract/shared.js";
+import { bareWeights, samples } from "../contract/networks.js";
+import { allowPickle, batchSize, columnRoles, path, reading } from "../contract/shared.js";
 
 export const predict = defineAction({
   name: "predict",
   title: "Predict with a model",
   description:
-    "Runs a trained model on new rows and writes predictions.csv and predictions.json; the answer shows the first few. " +
-    "Columns are matched by name, in any order; a target column is ignored.",
+    "Runs a trained model on new rows and writes predictions.csv and .json; the answer shows a few. " +
+    "Columns are matched by name.",
   config: z.strictObject({
     modelPath: path("Model file, or the outputDir of its training.").optional(),
     inputData: path("Table of the rows to predict.").optional(),
@@ -17,10 +17,17 @@ export const predict = defineAction({
       .enum(["classes", "probabilities"])
       .optional()
       .describe("Labels, or a probability for each class beside them (default classes)."),
+    topK: z
+      .int()
+      .min(1)
+      .optional()
+      .describe("Also the k most probable labels of each row, with their probabilities."),
     allowPickle,
     numWorkers: samples.numWorkers,
     pathColumn: samples.pathColumn,
     inputKey: samples.inputKey,
+    targetColumn: columnRoles.targetColumn.describe("Column to leave out of the inputs."),
+    ...bareWeights,
     ...reading,
   }),
   lean: {

@@ -6,7 +6,7 @@ comes out of a fit, and knows no framework beyond these.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -18,14 +18,15 @@ from ml_runner.training.metrics import Metric, Outputs
 
 if TYPE_CHECKING:
     from ml_runner.data import TableData
+    from ml_runner.data.samples import Samples
     from ml_runner.job import Job
     from ml_runner.scripts import Script
     from ml_runner.training.checkpoints import Checkpoint
     from ml_runner.training.epochs.measured import Measured
-    from ml_runner.training.epochs.sources import Sources
+    from ml_runner.training.epochs.sources import TrainingData
     from ml_runner.training.epochs.watch import EpochWatch
 
-CLASSIFICATION, REGRESSION = "classification", "regression"
+CLASSIFICATION, REGRESSION, MULTI_LABEL = "classification", "regression", "multilabel"
 
 
 @dataclass(frozen=True)
@@ -281,8 +282,24 @@ class Network(Protocol):
         """The task that the call's loss makes of such targets; None: what they suggest."""
         ...
 
-    def prepare(self, data: Sources) -> None:
+    def own_data(self) -> TrainingData | None:
+        """Data that the caller's script brings itself; None: those that the call names.
+
+        Raises:
+            ModelLoadingError: what it brings are no data.
+            DataLoadingError: they are empty.
+        """
+        ...
+
+    def prepare(self, data: TrainingData) -> None:
         """Builds it for the data. Raises ``InvalidConfiguration``, ``ModelLoadingError``."""
+        ...
+
+    def outputs_on(self, model: Model, part: Any) -> tuple[Outputs, np.ndarray] | None:
+        """(what the trained model says of a part of the data, what is true: labels or numbers).
+
+        None where the caller's script gives nothing but a loss.
+        """
         ...
 
     def train(self, watch: EpochWatch, measured: Measured, start: Checkpoint | None) -> Model:
@@ -376,6 +393,76 @@ class Adapter(Protocol):
         Args:
             model: loaded by this adapter.
             available: the table's columns, for libraries that write names otherwise.
+        """
+        ...
+
+
+@runtime_checkable
+class LoadsWeights(Protocol):
+    """A framework whose files may hold weights alone, which need a script of the caller's."""
+
+    def load_weights(
+        self,
+        path: Path,
+        data: bytes,
+        script: Script,
+        config: Mapping[str, Any],
+        *,
+        allow_pickle: bool,
+    ) -> tuple[Model, list[str]]:
+        """(the script's model with the weights in ``data``, what a caller should know of it).
+
+        Args:
+            path: for messages.
+            data: the content of ``path``.
+            script: imported.
+            config: the call's: ``modelClass``, ``modelArgs``, ``lossFunction``.
+            allow_pickle: the caller trusts the file.
+
+        Raises:
+            ModelLoadingError: they are not weights of such a model; names the tensors.
+            InvalidConfiguration: ``config`` does not fit the script.
+        """
+        ...
+
+
+@runtime_checkable
+class TakesSamples(Protocol):
+    """A model whose inputs are ``Samples``, not a table.
+
+    Attributes:
+        channels_first: the order of an image's axes.
+    """
+
+    channels_first: bool
+
+    def meet(self, samples: Samples, warn: Callable[[str], None]) -> None:
+        """Sees samples that were read without a description, before it predicts them.
+
+        ``task`` and ``classes`` are known afterwards.
+
+        Raises:
+            DataLoadingError, InvalidConfiguration: they do not go with the model.
+        """
+        ...
+
+
+@runtime_checkable
+class ReadsArrays(Protocol):
+    """A framework with a format of its own for arrays of data.
+
+    Attributes:
+        array_suffixes: endings of such files, with their dot.
+    """
+
+    array_suffixes: tuple[str, ...]
+
+    def arrays(self, path: Path) -> dict[str, np.ndarray]:
+        """Name → array of a file, read without running any code in it.
+
+        Raises:
+            DataLoadingError: it is not such a file, or damaged.
+            FrameworkNotFound: the library is absent.
         """
         ...
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ml_runner import errors
+from ml_runner import errors, frameworks
 from ml_runner.data import Schema, Table, align, read_table, select
 from ml_runner.data.samples import array_files, folders, image_sources
 from ml_runner.data.samples.arrays import options_for
@@ -25,8 +25,9 @@ IMAGES, ARRAYS, TABLE = "images", "arrays", "table"
 def kind_of(path: Path, config: Mapping[str, Any]) -> str:
     """``"images"``, ``"arrays"`` or ``"table"``: what a path is read as.
 
-    A folder, an image file, and a table with ``pathColumn`` are images. NPZ and NPY files are
-    arrays, unless ``featureColumns`` speaks of columns, or ``targetColumn`` of a column of an NPY.
+    A folder, an image file, and a table with ``pathColumn`` are images. A framework's own files of
+    arrays are arrays; so are NPZ and NPY files, unless ``featureColumns`` speaks of columns, or
+    ``targetColumn`` of a column of an NPY.
     """
     if path.is_dir() or config.get("pathColumn") is not None:
         return IMAGES
@@ -34,6 +35,8 @@ def kind_of(path: Path, config: Mapping[str, Any]) -> str:
         return TABLE  # whose reader says what is there instead
     if folders.is_image(str(path), path.name):
         return IMAGES
+    if frameworks.array_reader(path) is not None:
+        return ARRAYS
     if path.suffix.lower() not in (".npz", ".npy") or config.get("featureColumns") is not None:
         return TABLE
     in_npy = path.suffix.lower() == ".npy" and config.get("targetColumn") is not None
@@ -156,6 +159,56 @@ def read_like(
     samples = files.samples(options)
     samples.warn_of_resizing(warn)
     return samples
+
+
+def read_anew(
+    path: Path,
+    config: Mapping[str, Any],
+    *,
+    channels_first: bool,
+    with_targets: bool,
+    roots: Roots,
+    warn: Warn,
+    default: NoteDefault,
+    target_path: Path | None = None,
+) -> Samples:
+    """Samples for a model of whose training nothing is known: read as the call alone says.
+
+    Its arguments are those of ``read``; ``with_targets``: targets must be there, and a folder of
+    images is then one of classes.
+
+    Raises:
+        InvalidConfiguration: no target where one is needed; data in several parts.
+        DataLoadingError, FrameworkNotFound: as the readers do.
+    """
+    if not with_targets and kind_of(path, config) == IMAGES:
+        files = image_sources.unlabelled(path, config, roots=roots, warn=warn)
+        options = image_options_for(
+            files.root,
+            files.names,
+            config,
+            channels_first=channels_first,
+            warn=warn,
+            default=default,
+        )
+        return files.samples(options)
+    parts = read(
+        path,
+        config,
+        channels_first=channels_first,
+        roots=roots,
+        warn=warn,
+        default=default,
+        target_path=target_path,
+    )
+    found = one_part(parts.named(), path)
+    if with_targets and found.targets is None:
+        raise errors.InvalidConfiguration(
+            f"config.targetColumn is missing: '{path}' does not say what is true of its rows",
+            solution="Send config.targetColumn, the column (of a table) or the array of targets.",
+            metadata={"key": "config.targetColumn"},
+        )
+    return found
 
 
 def scaled(parts: Parts, method: str | None) -> Parts:

@@ -14,11 +14,14 @@ from ml_runner.libraries import need
 from ml_runner.training.metrics import Metric
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ml_runner.frameworks.pytorch.network import TorchNetwork
     from ml_runner.job import Job
+    from ml_runner.scripts import Script
 
 _MODULES = ("building", "devices", "feed", "loop", "losses", "model", "network", "optimizers",
-            "reading", "schedulers", "weights")  # fmt: skip
+            "own_data", "reading", "schedulers", "weights")  # fmt: skip
 # A ZIP archive, as torch.save writes since 1.6; an older file is a pickle.
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
@@ -30,6 +33,7 @@ class PyTorchAdapter:
     title = "PyTorch"
     taking_categories: tuple[str, ...] = ()
     resumable = "PyTorch: every training, exactly."
+    array_suffixes = (".pt", ".pth")
 
     def require(self) -> None:
         """Raises ``FrameworkNotFound`` where PyTorch is absent."""
@@ -70,6 +74,13 @@ class PyTorchAdapter:
 
         return TorchNetwork(job)
 
+    def arrays(self, path: Path) -> dict[str, np.ndarray]:
+        """The tensors in a file of ``torch.save``; see ``frameworks.base.ReadsArrays``."""
+        self.require()
+        from ml_runner.frameworks.pytorch import tensor_files
+
+        return tensor_files.arrays(path)
+
     def estimator_class(self, name: str) -> Estimator | None:
         """None: it has no estimators."""
         return None
@@ -83,7 +94,9 @@ class PyTorchAdapter:
         return []
 
     def recognises(self, path: Path, head: bytes) -> bool:
-        """A file of ``torch.save``, by name and first bytes."""
+        """A file of ``torch.save`` or safetensors, by name and first bytes."""
+        if path.suffix == ".safetensors":
+            return head[8:9] == b"{"
         if path.suffix not in (".pt", ".pth", ".bin", ".ckpt"):
             return False
         return head.startswith((_ZIP, _PICKLE))
@@ -97,7 +110,7 @@ class PyTorchAdapter:
         self.require()
         from ml_runner.frameworks.pytorch import model
 
-        if description is None:
+        if description is None:  # with modelScript: ``load_weights``
             raise errors.ModelLoadingError(
                 f"'{path}' holds weights, and not the model that they belong to",
                 solution="Send modelScript (and modelClass, modelArgs) of the model beside"
@@ -105,6 +118,22 @@ class PyTorchAdapter:
                 metadata={"path": str(path), "key": "config.modelScript"},
             )
         return model.load(path, data, description, description["script"])
+
+    def load_weights(
+        self,
+        path: Path,
+        data: bytes,
+        script: Script,
+        config: Mapping[str, Any],
+        *,
+        allow_pickle: bool,
+    ) -> tuple[Model, list[str]]:
+        """A module of the script with the weights of a file; see ``frameworks.base``."""
+        self.require()
+        from ml_runner.frameworks.pytorch.bare import BareModel
+
+        model = BareModel(path, data, script, config, allow_pickle=allow_pickle)
+        return model, model.notes
 
     def columns(self, model: Any, available: Sequence[str]) -> list[str] | None:
         """None: a module does not know columns."""
