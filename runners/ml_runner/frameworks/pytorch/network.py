@@ -172,7 +172,8 @@ class TorchNetwork:
                 train=self._train,
                 validation=self._validation,
                 losses=self._losses,
-                judge=None if self.task is None else self._judge,
+                scores=None if self.task is None else self.loss.scores,
+                judge=self.loss.values,
                 measure_train=lambda values, truth: measured.figures(
                     _numpy(truth), _numpy(values), None
                 ),
@@ -213,9 +214,6 @@ class TorchNetwork:
         if isinstance(found, (tuple, list)) and len(found) == 2:
             return found[0], found[1]
         return found, None
-
-    def _judge(self, outputs: Any, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.loss.predictions(outputs).values, targets
 
     def _figures(
         self, measured: Measured, outputs: list[Any], truth: list[torch.Tensor]
