@@ -3,9 +3,10 @@ import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { encode } from "gpt-tokenizer/encoding/o200k_base";
 import { median, ms, quantile, type Row, run, timed, times } from "./measure.js";
-import { Session } from "./session.js";
+import { binary, Session } from "./session.js";
 
 export { ping } from "./http.js";
+export { firstStep, imageRows, stepTime } from "./networks.js";
 
 /** What a case needs to know. */
 export interface Setting {
@@ -17,12 +18,6 @@ export interface Setting {
 
 export type Case = (setting: Setting) => Promise<Row[]>;
 
-const binary = ({ root }: Setting, ...args: string[]) => [
-  process.execPath,
-  join(root, "dist/ml-executor.js"),
-  "serve",
-  ...args,
-];
 const forest = (dataPath: string, trees: number) => ({
   framework: "sklearn",
   config: {
@@ -61,7 +56,7 @@ export const start: Case = async (setting) => {
   const bare: number[] = [];
   for (let i = 0; i < 11; i++) {
     bare.push(await timed(() => run(process.execPath, ["-e", "0"])));
-    ours.push(await startOnce(binary(setting), env));
+    ours.push(await startOnce(binary(setting.root), env));
   }
   const ratio = median(ours) / median(bare);
   return [
@@ -76,7 +71,7 @@ export const start: Case = async (setting) => {
 };
 
 export const predict: Case = async (setting) => {
-  const session = await Session.start(binary(setting), setting.python);
+  const session = await Session.start(binary(setting.root), setting.python);
   const echo = await Session.start(
     [process.execPath, join(setting.root, "bench/plain/echo-server.mjs")],
     setting.python,
@@ -119,7 +114,7 @@ export const predict: Case = async (setting) => {
 };
 
 export const train: Case = async (setting) => {
-  const session = await Session.start(binary(setting), setting.python);
+  const session = await Session.start(binary(setting.root), setting.python);
   try {
     const table = join(setting.data, "breast_cancer.csv");
     const script = join(setting.root, "bench/plain/fit.py");
@@ -156,7 +151,7 @@ export const train: Case = async (setting) => {
 };
 
 export const parallel: Case = async (setting) => {
-  const session = await Session.start(binary(setting, "--slots", "2"), setting.python);
+  const session = await Session.start(binary(setting.root, "--slots", "2"), setting.python);
   try {
     const call = { ...forest(join(setting.data, "digits.csv"), 1200), waitSeconds: 50 };
     await session.report("train", { ...call, ...forest(join(setting.data, "digits.csv"), 10) });
@@ -203,7 +198,7 @@ function spansOf(session: Session): [number, number][] {
 }
 
 export const eta: Case = async (setting) => {
-  const session = await Session.start(binary(setting), setting.python);
+  const session = await Session.start(binary(setting.root), setting.python);
   try {
     const rows: Row[] = [];
     const jobs = join(session.directory, "state/jobs");
@@ -252,7 +247,7 @@ export const eta: Case = async (setting) => {
 };
 
 export const memory: Case = async (setting) => {
-  const session = await Session.start(binary(setting), setting.python);
+  const session = await Session.start(binary(setting.root), setting.python);
   try {
     await new Promise((resolve) => setTimeout(resolve, 6000)); // until the warm-up is over
     const idle = tree(session.transport.pid ?? 0);
@@ -342,7 +337,7 @@ function pss(pid: number, field = "Pss"): number {
 }
 
 export const toolList: Case = async (setting) => {
-  const session = await Session.start(binary(setting), setting.python);
+  const session = await Session.start(binary(setting.root), setting.python);
   try {
     const { tools } = await session.client.listTools();
     const text = JSON.stringify(tools);

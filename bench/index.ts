@@ -38,7 +38,7 @@ try {
 async function page(table: string): Promise<string> {
   const versions = await run(python as string, [
     "-c",
-    "import sys, sklearn, xgboost, lightgbm; print(f'Python {sys.version.split()[0]}, scikit-learn {sklearn.__version__}, XGBoost {xgboost.__version__}, LightGBM {lightgbm.__version__}')",
+    "import sys, sklearn, xgboost, lightgbm, torch; print(f'Python {sys.version.split()[0]}, scikit-learn {sklearn.__version__}, XGBoost {xgboost.__version__}, LightGBM {lightgbm.__version__}, PyTorch {torch.__version__}')",
   ]);
   const memory = `${Math.round(totalmem() / 2 ** 30)} GiB`;
   const { version } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));

@@ -30,14 +30,10 @@ export async function timed(work: () => Promise<unknown>): Promise<number> {
 }
 
 /** Runs a program to its end and returns what it printed. */
-export async function run(
-  command: string,
-  args: string[],
-  env?: NodeJS.ProcessEnv,
-): Promise<string> {
+export async function run(command: string, args: string[], cwd?: string): Promise<string> {
   const child = spawn(command, args, {
-    stdio: ["ignore", "pipe", "inherit"],
-    env: env ?? process.env,
+    stdio: ["ignore", "pipe", "ignore"],
+    ...(cwd && { cwd }),
   });
   let output = "";
   child.stdout.on("data", (chunk) => {

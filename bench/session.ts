@@ -7,6 +7,14 @@ import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js"
 // biome-ignore lint/suspicious/noExplicitAny: reports are looked into by name
 type Json = Record<string, any>;
 
+/** The command that serves over stdio. */
+export const binary = (root: string, ...args: string[]): string[] => [
+  process.execPath,
+  join(root, "dist/ml-executor.js"),
+  "serve",
+  ...args,
+];
+
 /** The real binary with the SDK's client, in a directory of its own. */
 export class Session {
   private constructor(

@@ -10,7 +10,7 @@ export const root = fileURLToPath(new URL("..", import.meta.url));
 export const binary = path.join(root, "dist", "ml-executor.js");
 
 /** What the tests need of the managed environment, beside its layer for developing. */
-export const TEST_FRAMEWORKS = ["sklearn", "xgboost", "lightgbm"];
+export const TEST_FRAMEWORKS = ["sklearn", "xgboost", "lightgbm", "pytorch"];
 
 /** Runs a command to its end with our own output; throws where it fails. */
 export async function run(command, args, options = {}) {

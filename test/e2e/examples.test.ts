@@ -20,6 +20,9 @@ const ORDER = [
   "train-xgboost",
   "train-lightgbm",
   "resume-lightgbm",
+  "train-pytorch",
+  "predict-pytorch",
+  "train-digits",
 ];
 
 test("every example is run here", () => {

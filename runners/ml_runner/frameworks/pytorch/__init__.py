@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ml_runner import distributions, errors
 from ml_runner.frameworks.base import Estimator, Model
 from ml_runner.libraries import need
+from ml_runner.training.epochs import tensorboard
 from ml_runner.training.metrics import Metric
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 
 _MODULES = ("building", "devices", "feed", "loop", "losses", "model", "network", "optimizers",
             "own_data", "reading", "schedulers", "weights")  # fmt: skip
+# What the data of a training are read with, where it is installed.
+_READERS = ("pandas", "PIL.Image", "PIL.ImageOps")
 # A ZIP archive, as torch.save writes since 1.6; an older file is a pickle.
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
@@ -40,7 +44,7 @@ class PyTorchAdapter:
         need("torch", "torch", conda="pytorch")
 
     def preload(self) -> None:
-        """Imports the library and this adapter's own modules."""
+        """Imports the library, this adapter's own modules, and what data are read with."""
         self.require()
         import torch
 
@@ -48,6 +52,13 @@ class PyTorchAdapter:
             importlib.import_module(f"{__name__}.{module}")
         # The first optimizer of a process imports for seconds what it rarely uses.
         torch.optim.Adam([torch.nn.Parameter(torch.empty(0))])
+        for module in _READERS:
+            with contextlib.suppress(ImportError):
+                importlib.import_module(module)
+        image = sys.modules.get("PIL.Image")
+        if image is not None:
+            image.preinit()  # the formats that most images have
+        tensorboard.preload()
 
     def after_fork(self, threads: int) -> None:
         """Sets the number of threads, which PyTorch reads from the environment only at import."""

@@ -100,17 +100,16 @@ class TensorFeed:
         """See ``Feed``."""
         for positions in self._order.batches_of(number, start):
             chosen = torch.from_numpy(positions)
-            yield self._moved(self._inputs[chosen], self._part(chosen))
+            targets = None if self._targets is None else self._targets.index_select(0, chosen)
+            yield self._moved(self._inputs.index_select(0, chosen), targets)
 
     def straight(self) -> Iterator[Batch]:
         """See ``Feed``."""
         size = self._order.batch_size
         for start in range(0, self.rows, size):
             part = slice(start, start + size)
-            yield self._moved(self._inputs[part], self._part(part))
-
-    def _part(self, chosen: Any) -> torch.Tensor | None:
-        return None if self._targets is None else self._targets[chosen]
+            targets = None if self._targets is None else self._targets[part]
+            yield self._moved(self._inputs[part], targets)
 
     def _moved(self, inputs: torch.Tensor, targets: torch.Tensor | None) -> Batch:
         if self._device.type == "cpu":

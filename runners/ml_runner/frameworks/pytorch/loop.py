@@ -22,8 +22,13 @@ from ml_runner.training.epochs.watch import EpochWatch
 
 # On a GPU, reading a loss waits for the device: so many steps are looked at together.
 _GPU_LOOKS_AT = 16
+# To judge a batch takes as long as a tenth of a small model's step: it is done for so many batches
+# at once, or for so many numbers where outputs are large.
+_JUDGED_AT_ONCE = 256
+_NUMBERS_AT_ONCE = 1 << 20
 
 Figures = dict[tuple[str, str], float]
+Judge = Callable[[torch.Tensor], torch.Tensor]
 
 
 @dataclass
@@ -48,14 +53,32 @@ class Tally:
     Attributes:
         loss: sum over rows of their batch's mean loss.
         rows: how many.
-        predictions: per batch, on the CPU or the GPU; empty where nothing but the loss is measured.
+        predictions: on the CPU or the GPU; empty where nothing but the loss is measured.
         targets: likewise.
+        unjudged: (outputs, targets) of batches whose predictions are not among these yet.
+        numbers: in the outputs of those.
     """
 
     loss: float = 0.0
     rows: int = 0
     predictions: list[torch.Tensor] = field(default_factory=list)
     targets: list[torch.Tensor] = field(default_factory=list)
+    unjudged: list[tuple[torch.Tensor, torch.Tensor]] = field(default_factory=list)
+    numbers: int = 0
+
+    def add(self, outputs: torch.Tensor, targets: torch.Tensor, judge: Judge) -> None:
+        """Takes in a batch."""
+        self.unjudged.append((outputs, targets))
+        self.numbers += outputs.numel()
+        if len(self.unjudged) >= _JUDGED_AT_ONCE or self.numbers >= _NUMBERS_AT_ONCE:
+            self.judge_all(judge)
+
+    def judge_all(self, judge: Judge) -> None:
+        """Makes predictions of the outputs of which none were made yet."""
+        waiting, self.unjudged, self.numbers = self.unjudged, [], 0
+        for outputs, targets in _joined(waiting):
+            self.predictions.append(judge(outputs))
+            self.targets.append(targets)
 
     def state(self) -> dict[str, Any]:
         """For a checkpoint."""
@@ -78,8 +101,9 @@ class Parts:
         train: the data that are learned from.
         validation: those that are only measured, or None.
         losses: (model, inputs, targets) → (mean loss of the batch, outputs or None).
-        judge: (outputs, targets) → (predictions, targets) as tensors to be measured; None where
-            nothing but the loss can be.
+        scores: outputs → the tensor in them that is judged, without its gradient; None where
+            nothing but the loss can be measured.
+        judge: such a tensor of one or many batches → predictions, to be measured.
         measure_train: (predictions, targets) of an epoch → metric → value.
         measure_validation: (outputs, targets) of all batches → metric → value.
     """
@@ -90,7 +114,8 @@ class Parts:
     train: Feed
     validation: Feed | None
     losses: Callable[[nn.Module, Any, Any], tuple[torch.Tensor, Any]]
-    judge: Callable[[Any, Any], tuple[torch.Tensor, torch.Tensor]] | None
+    scores: Callable[[Any], torch.Tensor] | None
+    judge: Judge
     measure_train: Callable[[torch.Tensor, torch.Tensor], dict[str, float]]
     measure_validation: Callable[[list[Any], list[Any]], dict[str, float]]
 
@@ -119,7 +144,7 @@ class Loop:
         self._clip = clip
         self.at = Position()
         self._tally = Tally()
-        self._unread: list[tuple[torch.Tensor, int]] = []
+        self._unread: list[tuple[torch.Tensor, int, int]] = []
         self.best_weights: dict[str, Any] | None = None
         parameter = next(parts.model.parameters())
         self._device = parameter.device
@@ -160,18 +185,15 @@ class Loop:
         model.train()
         if at.batch == 0:
             optimizer.zero_grad(set_to_none=True)
+        scores, tally, step_batch = parts.scores, self._tally, parts.scheduler.step_batch
         for inputs, targets in parts.train.epoch(at.epoch, at.batch):
             loss, outputs = parts.losses(model, inputs, targets)
-            rows = rows_of(inputs)
-            self._take(loss, rows)
+            self._take(loss, rows_of(inputs))
             # The last group of an epoch may be smaller; its mean is over what it has.
             group = min(every, batches - at.batch // every * every)
             (loss if group == 1 else loss / group).backward()
-            if parts.judge is not None and outputs is not None:
-                with torch.no_grad():
-                    predictions, truth = parts.judge(outputs, targets)
-                self._tally.predictions.append(predictions)
-                self._tally.targets.append(truth)
+            if scores is not None and outputs is not None:
+                tally.add(scores(outputs), targets, parts.judge)
             at.batch += 1
             if at.batch % every and at.batch < batches:
                 continue
@@ -180,34 +202,37 @@ class Loop:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
             at.step += 1
-            parts.scheduler.step_batch()
+            step_batch()
             if at.batch < batches:
-                watch.within(self._done(), {"train_loss": self._mean()})
+                if watch.within_due():
+                    watch.within(self._done(), {"train_loss": self._mean()})
                 self._save_if_due(epoch_done=False)
         self._look()
 
     def _take(self, loss: torch.Tensor, rows: int) -> None:
-        self._unread.append((loss.detach(), rows))
+        step = self.at.batch + 1
+        if self._look_at == 1:
+            self._count(loss.item(), rows, step)
+            return
+        self._unread.append((loss.detach(), rows, step))
         if len(self._unread) >= self._look_at:
             self._look()
 
     def _look(self) -> None:
         """Reads the losses that were not read yet; the first that is not finite ends it all."""
         unread, self._unread = self._unread, []
-        if not unread:
-            return
-        if len(unread) == 1:
-            values = [unread[0][0].item()]
-        else:
-            values = torch.stack([loss.float() for loss, _ in unread]).tolist()
-        for number, (value, (_, rows)) in enumerate(zip(values, unread, strict=True)):
-            if not math.isfinite(value):
-                step = self.at.batch + 1 - (len(unread) - 1 - number)
-                raise self._watch.diverged(
-                    value, self.at.epoch, step=step, learning_rate=self.learning_rate
-                )
-            self._tally.loss += value * rows
-            self._tally.rows += rows
+        if unread:
+            values = torch.stack([loss.float() for loss, _, _ in unread]).tolist()
+            for value, (_, rows, step) in zip(values, unread, strict=True):
+                self._count(value, rows, step)
+
+    def _count(self, value: float, rows: int, step: int) -> None:
+        if not math.isfinite(value):
+            raise self._watch.diverged(
+                value, self.at.epoch, step=step, learning_rate=self.learning_rate
+            )
+        self._tally.loss += value * rows
+        self._tally.rows += rows
 
     def _mean(self) -> float:
         return self._tally.loss / max(1, self._tally.rows)
@@ -217,6 +242,7 @@ class Loop:
 
     def _measured(self) -> dict[str, float]:
         tally = self._tally
+        tally.judge_all(self._parts.judge)
         if not tally.predictions:
             return {}
         return self._parts.measure_train(torch.cat(tally.predictions), torch.cat(tally.targets))
@@ -233,7 +259,7 @@ class Loop:
                 count = rows_of(inputs)
                 total += loss.item() * count
                 rows += count
-                if output is not None and self._parts.judge is not None:
+                if output is not None and self._parts.scores is not None:
                     outputs.append(output)
                     truth.append(targets)
                 self._stop_if_asked()
@@ -261,6 +287,7 @@ class Loop:
     def state(self) -> bytes:
         """All that decides what comes next; see the module."""
         parts = self._parts
+        self._tally.judge_all(parts.judge)
         content = {
             "model": parts.model.state_dict(),
             "optimizer": parts.optimizer.state_dict(),
@@ -294,6 +321,20 @@ class Loop:
         seeds.restore(content["generators"]["shared"])
         set_generators(content["generators"]["torch"])
         return notes
+
+
+def _joined(
+    batches: list[tuple[torch.Tensor, torch.Tensor]],
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """All batches as one, where each has an output a row and the rest of their shapes agrees."""
+    if len(batches) < 2:
+        return batches
+    forms = {(outputs.shape[1:], targets.shape[1:]) for outputs, targets in batches}
+    whole = all(outputs.ndim and len(outputs) == len(targets) for outputs, targets in batches)
+    if len(forms) > 1 or not whole:
+        return batches
+    outputs, targets = zip(*batches, strict=True)
+    return [(torch.cat(outputs), torch.cat(targets))]
 
 
 def copy_of(state: dict[str, Any]) -> dict[str, Any]:

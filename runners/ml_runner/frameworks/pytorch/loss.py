@@ -83,6 +83,9 @@ class Loss:
         self.target = target
         self.task = target.task
         self._seen = False
+        # Forms of outputs and targets that need no change; to check them anew takes as long as the
+        # loss of a small batch.
+        self._fitting: set[tuple[Any, ...]] = set()
 
     def to(self, device: torch.device | str) -> Loss:
         """Moves its class weights to a device."""
@@ -104,6 +107,10 @@ class Loss:
         if self.kind is None:
             return self._scalar(self.function(outputs, targets))
         scores = shapes.tensor_of(outputs)
+        form = (scores.shape, targets.shape, scores.dtype, targets.dtype)
+        if form in self._fitting:
+            return self.function(scores, targets)
+        sent = scores, targets
         if self.kind.compares == BY_CLASS:
             scores, targets = shapes.class_scores(scores, targets, self.target, self.name)
         else:
@@ -115,7 +122,17 @@ class Loss:
             targets = targets * 2 - 1
         elif self.kind.positions:
             targets = _positions(targets)
+        if scores is sent[0] and targets is sent[1]:
+            self._fitting.add(form)
         return self.function(scores, targets)
+
+    def scores(self, outputs: Any) -> torch.Tensor:
+        """The tensor in the outputs, without its gradient."""
+        return shapes.tensor_of(outputs).detach()
+
+    def values(self, scores: torch.Tensor) -> torch.Tensor:
+        """``predictions(scores).values``."""
+        return self.predictions(scores).values
 
     def predictions(self, outputs: Any) -> Predictions:
         """What the outputs mean: two classes from one output by a threshold of one half."""

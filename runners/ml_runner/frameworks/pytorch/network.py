@@ -256,9 +256,10 @@ class TorchNetwork:
                 train=self._train,
                 validation=self._validation,
                 losses=self._losses,
-                judge=None if self.task is None else self._judge,
+                scores=None if self.task is None else self.loss.scores,
+                judge=self.loss.values,
                 measure_train=lambda values, truth: measured.figures(
-                    _numpy(truth), _numpy(values), None
+                    _numpy(self._truth(truth, values)), _numpy(values), None
                 ),
                 measure_validation=lambda outputs, truth: self._figures(measured, outputs, truth),
             ),
@@ -298,10 +299,6 @@ class TorchNetwork:
         if isinstance(found, (tuple, list)) and len(found) == 2:
             return found[0], found[1]
         return found, None
-
-    def _judge(self, outputs: Any, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        values = self.loss.predictions(outputs).values
-        return values, self._truth(targets, values)
 
     def _truth(self, targets: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
         """Targets as predictions are: of shares of the classes, the greatest."""

@@ -78,17 +78,18 @@ class EpochWatch:
         if not done:
             self.job.progress(UNIT, 0, self.total, {})
 
+    def within_due(self) -> bool:
+        """Whether it is time to tell how far an epoch is; to be asked after every step."""
+        return time.monotonic() - self._last_told >= _TELL_SECONDS
+
     def within(self, done: float, figures: Mapping[str, float]) -> None:
-        """``done`` epochs (a broken number) are behind; cheap enough for every step.
+        """``done`` epochs (a broken number) are behind; to be called where ``within_due``.
 
         Args:
             done: such as 2.25 in the middle of the third.
             figures: flat, of the latest step.
         """
-        now = time.monotonic()
-        if now - self._last_told < _TELL_SECONDS:
-            return
-        self._last_told = now
+        self._last_told = time.monotonic()
         self.job.progress(UNIT, round(done, 2), self.total, figures, within=True)
 
     def epoch(self, figures: Figures, *, learning_rate: float) -> bool:
