@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ml_runner.scripts import Script
     from ml_runner.training.checkpoints import Checkpoint
     from ml_runner.training.epochs.measured import Measured
-    from ml_runner.training.epochs.sources import Sources
+    from ml_runner.training.epochs.sources import TrainingData
     from ml_runner.training.epochs.watch import EpochWatch
 
 CLASSIFICATION, REGRESSION = "classification", "regression"
@@ -281,8 +281,24 @@ class Network(Protocol):
         """The task that the call's loss makes of such targets; None: what they suggest."""
         ...
 
-    def prepare(self, data: Sources) -> None:
+    def own_data(self) -> TrainingData | None:
+        """Data that the caller's script brings itself; None: those that the call names.
+
+        Raises:
+            ModelLoadingError: what it brings are no data.
+            DataLoadingError: they are empty.
+        """
+        ...
+
+    def prepare(self, data: TrainingData) -> None:
         """Builds it for the data. Raises ``InvalidConfiguration``, ``ModelLoadingError``."""
+        ...
+
+    def outputs_on(self, model: Model, part: Any) -> tuple[Outputs, np.ndarray] | None:
+        """(what the trained model says of a part of the data, what is true: labels or numbers).
+
+        None where the caller's script gives nothing but a loss.
+        """
         ...
 
     def train(self, watch: EpochWatch, measured: Measured, start: Checkpoint | None) -> Model:

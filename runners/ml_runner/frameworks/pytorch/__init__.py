@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ml_runner.job import Job
 
 _MODULES = ("building", "devices", "feed", "loop", "losses", "model", "network", "optimizers",
-            "reading", "schedulers", "weights")  # fmt: skip
+            "own_data", "reading", "schedulers", "weights")  # fmt: skip
 # A ZIP archive, as torch.save writes since 1.6; an older file is a pickle.
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 

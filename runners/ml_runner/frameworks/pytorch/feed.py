@@ -8,14 +8,16 @@ batch, so that it is the same whichever worker reads it, and after a resume.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from ml_runner import errors
 from ml_runner.data.samples import order
 
 Batch = tuple[Any, Any]
@@ -125,6 +127,7 @@ class LoaderFeed:
         workers: processes that read ahead; 0: none.
         collate: makes a batch of a list of items; None: torch's own way.
         seed: of what is random inside the data set.
+        pair: makes (inputs, targets) of a batch.
     """
 
     exact = True
@@ -138,7 +141,9 @@ class LoaderFeed:
         workers: int,
         seed: int,
         collate: Callable[[Any], Any] | None = None,
+        pair: Callable[[Any], Batch] | None = None,
     ) -> None:
+        self._pair = pair or as_pair
         self._order = how
         self._device = device
         self._seed = seed
@@ -170,7 +175,102 @@ class LoaderFeed:
             for number, batch in enumerate(positions)
         ]
         for batch in self._loader:
-            yield to_device(as_pair(batch), self._device)
+            yield to_device(self._pair(batch), self._device)
+
+
+class StreamFeed:
+    """An ``IterableDataset``: it has no positions, and an epoch can only be begun anew.
+
+    Args:
+        dataset: yields items; ``set_epoch(n)`` is called before each epoch where it has one.
+        rows: items in an epoch; None: they are counted, by reading all of them once.
+        batch_size: in a batch; the last one may be smaller.
+        device: where batches go.
+        workers: processes that read ahead; 0: none. Each iterates the data set, which must divide
+            itself among them (``get_worker_info``), as torch has it.
+        seed: of what is random inside the data set.
+        collate: as for ``LoaderFeed``.
+        pair: likewise.
+    """
+
+    exact = False
+
+    def __init__(
+        self,
+        dataset: Any,
+        rows: int | None,
+        batch_size: int,
+        device: torch.device,
+        *,
+        workers: int,
+        seed: int,
+        collate: Callable[[Any], Any] | None = None,
+        pair: Callable[[Any], Batch] | None = None,
+    ) -> None:
+        self._dataset = dataset
+        self._device = device
+        self._seed = seed
+        self._pair = pair or as_pair
+        self._generator = torch.Generator()
+        self._loader: DataLoader[Any] = DataLoader(
+            dataset,
+            batch_size,
+            num_workers=workers,
+            collate_fn=collate,
+            pin_memory=device.type == "cuda",
+            generator=self._generator,
+        )
+        if rows is not None:
+            self.rows, self.batches = rows, -(-rows // batch_size)
+        else:
+            self.rows, self.batches = self._count()
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
+        """See ``Feed``; ``start`` is 0.
+
+        Raises:
+            DataLoadingError: fewer batches than an epoch has.
+        """
+        begin = getattr(self._dataset, "set_epoch", None)
+        if callable(begin):
+            begin(number)
+        seed = order.batch_seed(self._seed, number, 0) & 0x7FFFFFFFFFFFFFFF
+        # The workers' seeds are drawn from it.
+        self._generator.manual_seed(seed)
+        done = 0
+        for batch in itertools.islice(self._loader, self.batches):
+            done += 1
+            yield to_device(self._pair(batch), self._device)
+        if done < self.batches:
+            raise errors.DataLoadingError(
+                f"The script's IterableDataset gave {done} batches in epoch {number}, where an"
+                f" epoch has {self.batches}",
+                solution="Let it give the same number of items each time, and let __len__ be that.",
+                metadata={"epoch": number, "batches": done, "expected": self.batches},
+            )
+
+    def straight(self) -> Iterator[Batch]:
+        """See ``Feed``."""
+        return self.epoch(0)
+
+    def _count(self) -> tuple[int, int]:
+        """(items, batches) of one pass, without a trace in the shared generators."""
+        rows = batches = 0
+        self._generator.manual_seed(self._seed)
+        with seeded(self._seed):
+            for batch in self._loader:
+                rows += rows_of(batch)
+                batches += 1
+        return rows, batches
+
+
+def rows_of(inputs: Any) -> int:
+    """Samples in a batch: the length of the first tensor in it."""
+    if isinstance(inputs, Mapping):
+        return rows_of(next(iter(inputs.values())))
+    if isinstance(inputs, (list, tuple)):
+        return rows_of(inputs[0])
+    return len(inputs)
 
 
 class Seed(int):
@@ -250,6 +350,9 @@ def to_device(value: Any, device: torch.device) -> Any:
         return value if value.device == device else value.to(device, non_blocking=True)
     if isinstance(value, dict):
         return {key: to_device(inner, device) for key, inner in value.items()}
+    if callable(getattr(value, "to", None)):
+        return value.to(device)  # a batch of a class of its own
     if isinstance(value, (list, tuple)):
-        return type(value)(to_device(inner, device) for inner in value)
+        moved = [to_device(inner, device) for inner in value]
+        return type(value)(*moved) if hasattr(value, "_fields") else type(value)(moved)
     return value

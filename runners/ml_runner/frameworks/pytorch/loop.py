@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from ml_runner import seeds
-from ml_runner.frameworks.pytorch.feed import Feed
+from ml_runner.frameworks.pytorch.feed import Feed, rows_of
 from ml_runner.training.epochs.watch import EpochWatch
 
 # On a GPU, reading a loss waits for the device: so many steps are looked at together.
@@ -251,7 +251,8 @@ class Loop:
             self._save_if_due(epoch_done=False)
 
     def _save_if_due(self, *, epoch_done: bool) -> None:
-        if self._watch.checkpoint_due(epoch_done=epoch_done, step=self.at.step):
+        can = epoch_done or self._parts.train.exact
+        if can and self._watch.checkpoint_due(epoch_done=epoch_done, step=self.at.step):
             self._look()
             step = None if epoch_done else self.at.step
             self._watch.checkpoint({"pt": self.state()}, step=step)
@@ -293,15 +294,6 @@ class Loop:
         seeds.restore(content["generators"]["shared"])
         set_generators(content["generators"]["torch"])
         return notes
-
-
-def rows_of(inputs: Any) -> int:
-    """Samples in a batch: the length of the first tensor in it."""
-    if isinstance(inputs, dict):
-        return rows_of(next(iter(inputs.values())))
-    if isinstance(inputs, (list, tuple)):
-        return rows_of(inputs[0])
-    return len(inputs)
 
 
 def copy_of(state: dict[str, Any]) -> dict[str, Any]:

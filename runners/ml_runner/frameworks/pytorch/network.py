@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import nn
 
-from ml_runner import frameworks, scripts
+from ml_runner import errors, frameworks, scripts
 from ml_runner.data import samples as data_samples
 from ml_runner.frameworks.base import CLASSIFICATION, REGRESSION
 from ml_runner.frameworks.pytorch import (
@@ -17,15 +18,26 @@ from ml_runner.frameworks.pytorch import (
     failures,
     losses,
     optimizers,
+    own_data,
     schedulers,
 )
-from ml_runner.frameworks.pytorch.feed import Feed, LoaderFeed, Order, TensorFeed
+from ml_runner.frameworks.pytorch.feed import (
+    Batch,
+    Feed,
+    LoaderFeed,
+    Order,
+    StreamFeed,
+    TensorFeed,
+    as_pair,
+)
 from ml_runner.frameworks.pytorch.loop import Loop, Parts
 from ml_runner.frameworks.pytorch.loss import Loss
 from ml_runner.frameworks.pytorch.model import TorchModel
+from ml_runner.frameworks.pytorch.own_data import OwnData, OwnPart
 from ml_runner.frameworks.pytorch.reading import Batches, as_tensors
 from ml_runner.frameworks.pytorch.targets import CLASSES, MULTILABEL, NUMBERS, Target
-from ml_runner.training.epochs.sources import Part, Sources, counts_of
+from ml_runner.training.epochs.sources import Part, Sources, TrainingData, counts_of
+from ml_runner.training.metrics import Outputs
 
 if TYPE_CHECKING:
     from ml_runner.job import Job
@@ -92,29 +104,47 @@ class TorchNetwork:
             return CLASSIFICATION
         return None
 
+    def own_data(self) -> OwnData | None:
+        """What the script's ``build_datasets(config)`` gives; None where it has none."""
+        hook = self._hooks.build_datasets
+        return None if hook is None else own_data.read(self._job, self.script, hook, self._takes)
+
     # -- making it -------------------------------------------------------------------------------
 
-    def prepare(self, data: Sources) -> None:
+    def prepare(self, data: TrainingData) -> None:
         """Builds model, loss, optimizer and schedule for the data.
 
         Raises:
             InvalidConfiguration, ModelLoadingError: a name, an argument or a shape does not fit.
         """
         job, config = self._job, self._job.config
-        encoded = data.train.encoded
-        self.task = encoded.task
-        self.classes = encoded.classes
-        target = Target(_KINDS[encoded.task], encoded.classes, counts_of(encoded), len(data.train))
-        shape = data.train.samples.inputs_shape
-        fill = building.fills(
-            num_classes=None if self.task == REGRESSION else encoded.outputs, input_shape=shape
-        )
+        self._own = isinstance(data, OwnData)
+        if isinstance(data, OwnData):
+            target, shape, outputs, first = self._own_facts(data)
+        else:
+            assert isinstance(data, Sources)
+            encoded = data.train.encoded
+            rows = len(data.train)
+            target = Target(_KINDS[encoded.task], encoded.classes, counts_of(encoded), rows)
+            shape = data.train.samples.inputs_shape
+            outputs = None if encoded.task == REGRESSION else encoded.outputs
+            first = torch.from_numpy(data.train.samples.batch(range(min(2, rows))))
+        fill = building.fills(num_classes=outputs, input_shape=shape)
         model = building.build(self.script, config, fill, self._seed)
         self._making = building.making(self.script, config, fill)
         self.algorithm = type(model).__name__
-        if building.is_lazy_model(model):
-            first = data.train.samples.batch(range(min(2, len(data.train))))
-            building.try_out(model, torch.from_numpy(first))
+        nameless = target is not None and target.kind == CLASSES and target.classes is None
+        if building.is_lazy_model(model) or nameless:
+            found = building.try_out(model, first)
+            if target is not None and nameless:
+                target = replace(target, classes=_classes_of(found))
+                if isinstance(data, OwnData):
+                    data.target = target
+        self.task = None if target is None else target.task
+        self.classes = (
+            list(target.classes or ()) if target is not None and target.kind == CLASSES else None
+        )
+        target = target or own_data.without_targets()
         self.model: nn.Module = model.to(self._device)
         self._size, self._trainable = building.count(model)
         self.loss: Loss = (
@@ -125,6 +155,10 @@ class TorchNetwork:
         self._optimizer = optimizers.build(config, self.model.parameters(), job.default)
         self._train = self._feed(data.train, self._seed)
         self._validation = None if data.validation is None else self._feed(data.validation, None)
+        if isinstance(data, OwnData):
+            for part, feed in ((data.train, self._train), (data.validation, self._validation)):
+                if part is not None and feed is not None:
+                    part.rows = feed.rows
         accumulate = int(config.get("gradientAccumulation") or 1)
         self._schedule = schedulers.build(
             config,
@@ -133,10 +167,60 @@ class TorchNetwork:
             steps_per_epoch=-(-self._train.batches // accumulate),
             default=job.default,
         )
-        self._spec = data.train.samples.spec
-        self._shape = list(shape)
+        self._shape = None if shape is None else list(shape)
 
-    def _feed(self, part: Part, seed: int | None) -> Feed:
+    def _own_facts(
+        self, data: OwnData
+    ) -> tuple[Target | None, tuple[int, ...] | None, int | None, Any]:
+        """(target, shape of a sample, outputs for a sample, inputs of a batch)."""
+        target, step = data.target, self._hooks.training_step
+        if target is None and step is None:
+            raise errors.InvalidConfiguration(
+                f"The items of the data set that '{self.script.shown}' builds are"
+                f" {own_data.words(data.batch)}: there is no target in them",
+                solution="Let an item be (input, target), or a dict with 'labels'; or give the"
+                " script a training_step(model, batch) that returns the loss.",
+                metadata={"key": "config.modelScript", "found": own_data.words(data.batch)},
+            )
+        outputs = None
+        if target is not None and target.kind == CLASSES and target.classes is not None:
+            outputs = len(target.classes)
+        elif target is not None and target.kind == MULTILABEL:
+            outputs = data.width
+        return target, data.shape, outputs, data.inputs
+
+    def _own_feed(self, part: OwnPart, seed: int | None) -> Feed:
+        # The script's own step gets the batch as its data set gives it.
+        pair = None if self._hooks.training_step is None else _whole
+        workers = int(self._job.config.get("numWorkers") or 0)
+        if part.is_stream:
+            return StreamFeed(
+                part.dataset,
+                part.rows,
+                self._batch_size,
+                self._device,
+                workers=workers,
+                seed=self._seed,
+                collate=part.collate,
+                pair=pair,
+            )
+        how = Order(len(part.dataset), self._batch_size, seed)
+        held = part.tensors
+        if held is not None and pair is None and not workers:
+            return TensorFeed(*held, how, self._device)
+        return LoaderFeed(
+            part.dataset,
+            how,
+            self._device,
+            workers=min(workers, how.batches),
+            seed=self._seed,
+            collate=part.collate,
+            pair=pair,
+        )
+
+    def _feed(self, part: Part | OwnPart, seed: int | None) -> Feed:
+        if isinstance(part, OwnPart):
+            return self._own_feed(part, seed)
         how = Order(len(part), self._batch_size, seed)
         targets = torch.from_numpy(part.encoded.values)
         size = 4 * len(part) * int(np.prod(part.samples.inputs_shape))
@@ -202,7 +286,8 @@ class TorchNetwork:
 
     def _losses(self, model: nn.Module, inputs: Any, targets: Any) -> tuple[Any, Any]:
         if self._hooks.training_step is not None:
-            return self._step(self._hooks.training_step(model, (inputs, targets)))
+            batch = inputs if self._own else (inputs, targets)
+            return self._step(self._hooks.training_step(model, batch))
         outputs = model(inputs)
         return self.loss(outputs, targets), outputs
 
@@ -215,18 +300,59 @@ class TorchNetwork:
         return found, None
 
     def _judge(self, outputs: Any, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return self.loss.predictions(outputs).values, targets
+        values = self.loss.predictions(outputs).values
+        return values, self._truth(targets, values)
+
+    def _truth(self, targets: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+        """Targets as predictions are: of shares of the classes, the greatest."""
+        if self.task == CLASSIFICATION and targets.ndim > values.ndim:
+            return targets.argmax(dim=1) if targets.shape[1] > 1 else targets.squeeze(1)
+        return targets
 
     def _figures(
         self, measured: Measured, outputs: list[Any], truth: list[torch.Tensor]
     ) -> dict[str, float]:
+        said, true = self._said(outputs, truth)
+        return measured.figures(true, said.predictions, said.probabilities)
+
+    def _said(self, outputs: list[Any], truth: list[torch.Tensor]) -> tuple[Outputs, np.ndarray]:
+        """What all batches' outputs mean, and what is true, both by positions of the labels."""
         parts = [self.loss.predictions(output) for output in outputs]
+        pairs = zip(truth, parts, strict=True)
+        true = torch.cat([self._truth(targets, part.values) for targets, part in pairs])
         scores = [part.probabilities for part in parts if part.probabilities is not None]
-        return measured.figures(
-            _numpy(torch.cat(truth)),
+        decision = [part.decision for part in parts if part.decision is not None]
+        said = Outputs(
             _numpy(torch.cat([part.values for part in parts])),
-            _numpy(torch.cat(scores)) if len(scores) == len(parts) and scores else None,
+            _numpy(torch.cat(scores)) if scores else None,
+            _numpy(torch.cat(decision)) if decision else None,
         )
+        if self.task == CLASSIFICATION and true.ndim > 1:  # a label for each place of a sample
+            return Outputs(said.predictions.reshape(-1)), _numpy(true).reshape(-1)
+        return said, _numpy(true)
+
+    def outputs_on(
+        self, model: TorchModel, part: Part | OwnPart
+    ) -> tuple[Outputs, np.ndarray] | None:
+        """See ``frameworks.base.Network``."""
+        if isinstance(part, Part):
+            assert part.samples.targets is not None
+            return model.outputs(part.samples), part.samples.targets
+        feed = self._own_feed(part, None)
+        part.rows = feed.rows
+        outputs, truth = [], []
+        self.model.eval()
+        with torch.no_grad():
+            for inputs, targets in feed.straight():
+                outputs.append(self._losses(self.model, inputs, targets)[1])
+                truth.append(targets)
+        if any(output is None for output in outputs):
+            return None  # the script's own step gives its loss alone
+        said, true = self._said(outputs, truth)
+        if self.classes is None:
+            return said, true
+        labels = np.asarray(self.classes)
+        return replace(said, predictions=labels[said.predictions]), labels[true]
 
     # -- what is told of it ----------------------------------------------------------------------
 
@@ -254,6 +380,19 @@ class TorchNetwork:
     def summary(self) -> list[str]:
         """Lines for the training log: the model by its parts."""
         return building.summary(self.model)
+
+
+def _whole(batch: Any) -> Batch:
+    """(the batch as it is, its targets where they can be told)."""
+    return batch, as_pair(batch)[1]
+
+
+def _classes_of(outputs: Any) -> list[int] | None:
+    """Classes that nobody has named, by the outputs of a batch: two where there is one output."""
+    scores = outputs if isinstance(outputs, torch.Tensor) else getattr(outputs, "logits", None)
+    if not isinstance(scores, torch.Tensor):
+        return None
+    return list(range(scores.shape[1] if scores.ndim > 1 and scores.shape[1] > 1 else 2))
 
 
 def _numpy(values: torch.Tensor) -> np.ndarray:

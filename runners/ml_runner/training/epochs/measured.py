@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ml_runner import errors
+from ml_runner.frameworks.base import CLASSIFICATION
 from ml_runner.training import requested
 from ml_runner.training.metrics import Metric, Outputs, Truth
 
@@ -55,6 +56,8 @@ class Measured:
             predictions: likewise.
             probabilities: (n, k), or None.
         """
+        if self.task == CLASSIFICATION and truth.ndim > 1:  # a label for each place of a sample
+            truth, predictions = truth.reshape(-1), predictions.reshape(-1)
         outputs = Outputs(predictions, probabilities)
         known = Truth(
             target=truth,
@@ -91,13 +94,16 @@ def chosen(job: Job, network: Network, asked: list[Metric]) -> Measured:
     return Measured(task, network.classes, average, metrics)
 
 
-def on_test(model: Model, test: Any, measured: Measured) -> dict[str, Any] | None:
+def on_test(network: Network, model: Model, test: Any, measured: Measured) -> dict[str, Any] | None:
     """``testAccuracy``, … of the best model on the test set; None without one."""
     if test is None or measured.task is None:
         return None
-    outputs = model.outputs(test.samples)
+    found = network.outputs_on(model, test)
+    if found is None:
+        return None
+    outputs, target = found
     truth = Truth(
-        target=test.samples.targets,
+        target=target,
         task=measured.task,
         classes=model.classes,
         average=measured.average or "macro",

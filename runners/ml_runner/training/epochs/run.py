@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ml_runner.frameworks.base import Network, TrainsNetworks
     from ml_runner.job import Job
     from ml_runner.training.checkpoints import Checkpoint
-    from ml_runner.training.epochs.sources import Sources
+    from ml_runner.training.epochs.sources import TrainingData
     from ml_runner.training.run_directory import RunDirectory
 
 
@@ -67,7 +67,7 @@ def run(
         if event_file is not None:
             event_file.close()
         job.phase("evaluating")
-        final = measured.on_test(model, data.test, metrics)
+        final = measured.on_test(network, model, data.test, metrics)
         job.phase("saving")
         saved = saving.save(job, directory, adapter, network, model, data)
         course = {
@@ -112,7 +112,7 @@ def _checkpoints(
     job: Job,
     adapter: TrainsNetworks,
     network: Network,
-    data: Sources,
+    data: TrainingData,
     directory: RunDirectory,
     resumed: Checkpoint | None,
 ) -> Checkpoints | None:

@@ -12,7 +12,7 @@ from ml_runner.training.saving import save_script
 if TYPE_CHECKING:
     from ml_runner.frameworks.base import Adapter, Model, Network
     from ml_runner.job import Job
-    from ml_runner.training.epochs.sources import Sources
+    from ml_runner.training.epochs.sources import TrainingData
     from ml_runner.training.epochs.watch import EpochWatch
     from ml_runner.training.run_directory import RunDirectory
 
@@ -26,7 +26,7 @@ def save(
     adapter: Adapter,
     network: Network,
     model: Model,
-    data: Sources,
+    data: TrainingData,
 ) -> dict[str, Any]:
     """Writes best and last model, each with its description, and the state of the optimizer.
 

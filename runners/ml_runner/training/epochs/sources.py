@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -35,9 +35,46 @@ class Part:
         return len(self.samples)
 
 
+class TrainingData(Protocol):
+    """What a training learns from and is measured on: ``Sources``, or what a script brings itself.
+
+    Attributes:
+        train: what is learned from.
+        validation: what is only measured after each epoch, or None.
+        test: what the final model is measured on, or None.
+    """
+
+    @property
+    def train(self) -> Any: ...  # noqa: D102
+    @property
+    def validation(self) -> Any: ...  # noqa: D102
+    @property
+    def test(self) -> Any: ...  # noqa: D102
+
+    def facts(self) -> dict[str, Any]:
+        """What a report says of them."""
+        ...
+
+    def description(self) -> dict[str, Any]:
+        """For the descriptor: how further data are read in the same way, where that is known."""
+        ...
+
+    def names(self) -> list[str]:
+        """What the inputs are called; for those without names, their shape."""
+        ...
+
+    def origins(self, config: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """Config key → which data it named, for whoever goes on with the run."""
+        ...
+
+    def origin(self) -> dict[str, Any]:
+        """Which data the training saw: so that evaluate can say that it measures on them."""
+        ...
+
+
 @dataclass
 class Sources:
-    """What a training learns from and is measured on.
+    """Data at the call's paths: what a training learns from and is measured on.
 
     Attributes:
         train: what is learned from.
@@ -105,12 +142,15 @@ class Sources:
         return _origin(self.train)
 
 
-def load(job: Job, network: Network) -> Sources:
-    """Reads and checks the data of the call; splits where it says so.
+def load(job: Job, network: Network) -> TrainingData:
+    """Reads and checks the data of the call, or takes the script's own; splits where it says so.
 
     Raises:
         InvalidConfiguration, DataLoadingError: a key is missing, or the data do not hold.
     """
+    own = network.own_data()
+    if own is not None:
+        return own
     config = job.config
     path = _path(job, "dataPath")
     if path is None:
