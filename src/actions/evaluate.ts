@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { defineAction } from "../contract/action.js";
-import { samples } from "../contract/networks.js";
+import { bareWeights, samples } from "../contract/networks.js";
 import {
   allowPickle,
   average,
@@ -32,6 +32,7 @@ export const evaluate = defineAction({
     pathColumn: samples.pathColumn,
     inputKey: samples.inputKey,
     targetData: samples.targetData,
+    ...bareWeights,
     ...reading,
   }),
   lean: {

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { defineAction } from "../contract/action.js";
-import { samples } from "../contract/networks.js";
-import { allowPickle, batchSize, path, reading } from "../contract/shared.js";
+import { bareWeights, samples } from "../contract/networks.js";
+import { allowPickle, batchSize, columnRoles, path, reading } from "../contract/shared.js";
 
 export const predict = defineAction({
   name: "predict",
@@ -17,10 +17,17 @@ export const predict = defineAction({
       .enum(["classes", "probabilities"])
       .optional()
       .describe("Labels, or a probability for each class beside them (default classes)."),
+    topK: z
+      .int()
+      .min(1)
+      .optional()
+      .describe("Also the k most probable labels of each row, with their probabilities."),
     allowPickle,
     numWorkers: samples.numWorkers,
     pathColumn: samples.pathColumn,
     inputKey: samples.inputKey,
+    targetColumn: columnRoles.targetColumn.describe("Column to leave out of the inputs."),
+    ...bareWeights,
     ...reading,
   }),
   lean: {

@@ -37,6 +37,7 @@ const PREDICT_TABLES = [
   "inputData",
   "batchSize",
   "outputFormat",
+  "topK",
   "allowPickle",
   ...READING,
 ] as const;
@@ -96,6 +97,22 @@ const TRAIN_BY_EPOCHS = [
   "checkpointSteps",
   "keepCheckpoints",
   "tensorboard",
+] as const;
+
+/** Of weights without a description: the model, and how data for it are read. */
+const BARE_WEIGHTS = [
+  "modelScript",
+  "modelClass",
+  "modelArgs",
+  "lossFunction",
+  "featureColumns",
+  "imageSize",
+  "colorMode",
+  "normalize",
+  "inputDtype",
+  "numWorkers",
+  "pathColumn",
+  "inputKey",
 ] as const;
 
 export interface Capability {
@@ -205,11 +222,11 @@ export const FRAMEWORKS: readonly Framework[] = [
       train: { keys: TRAIN_BY_EPOCHS, requires: ["modelScript", "epochs"] },
       resume: { keys: [...RESUME, "epochs"], requires: [] },
       evaluate: {
-        keys: [...EVALUATE_TABLES, "numWorkers", "pathColumn", "inputKey", "targetData"],
+        keys: [...EVALUATE_TABLES, ...BARE_WEIGHTS, "targetData"],
         requires: ["modelPath", "dataPath"],
       },
       predict: {
-        keys: [...PREDICT_TABLES, "numWorkers", "pathColumn", "inputKey"],
+        keys: [...PREDICT_TABLES, ...BARE_WEIGHTS, "targetColumn"],
         requires: ["modelPath", "inputData"],
       },
     },

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { path } from "./shared.js";
+import { columnRoles, path } from "./shared.js";
 
 /** Config keys of trainings by epochs; what a key means is written here once. */
 
@@ -96,4 +96,19 @@ export const samples = {
     .boolean()
     .optional()
     .describe("validationSplit keeps the shares of the classes (default false)."),
+};
+
+/** What a file of weights alone does not say: its model, and how its data are read. */
+export const bareWeights = {
+  modelScript: path(
+    "Python file of the model, for weights that came without a description.",
+  ).optional(),
+  modelClass: name("Its class or function; the only candidate, or build_model, where left out."),
+  modelArgs: named("Arguments of modelClass."),
+  lossFunction: name("Loss of its training: how the outputs are read; told by them where left out."),
+  featureColumns: columnRoles.featureColumns,
+  imageSize: samples.imageSize,
+  colorMode: samples.colorMode,
+  normalize: samples.normalize,
+  inputDtype: samples.inputDtype,
 };

@@ -10,6 +10,11 @@ from ml_runner import errors, manifest
 from ml_runner.nearest import nearest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import numpy as np
+
     from ml_runner.frameworks.base import Adapter, Estimator
     from ml_runner.training.metrics import Metric
 
@@ -81,6 +86,17 @@ def _of_script() -> tuple[Adapter, str]:
         )
     adapter = get(takers[0])
     return adapter, f"a modelScript is trained with {adapter.title}"
+
+
+def array_reader(path: Path) -> Callable[[Path], dict[str, np.ndarray]] | None:
+    """What reads arrays of data from a file in a framework's own format; None for any other."""
+    from ml_runner.frameworks.base import ReadsArrays
+
+    suffix = path.suffix.lower()
+    for adapter in all_adapters():
+        if isinstance(adapter, ReadsArrays) and suffix in adapter.array_suffixes:
+            return adapter.arrays
+    return None
 
 
 def taking_categories() -> list[str]:

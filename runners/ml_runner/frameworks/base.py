@@ -397,6 +397,26 @@ class Adapter(Protocol):
 
 
 @runtime_checkable
+class ReadsArrays(Protocol):
+    """A framework with a format of its own for arrays of data.
+
+    Attributes:
+        array_suffixes: endings of such files, with their dot.
+    """
+
+    array_suffixes: tuple[str, ...]
+
+    def arrays(self, path: Path) -> dict[str, np.ndarray]:
+        """Name → array of a file, read without running any code in it.
+
+        Raises:
+            DataLoadingError: it is not such a file, or damaged.
+            FrameworkNotFound: the library is absent.
+        """
+        ...
+
+
+@runtime_checkable
 class FitsTables(Adapter, Protocol):
     """A framework whose algorithms are fitted on tables."""
 

@@ -1,4 +1,4 @@
-"""NPZ and NPY files as inputs and targets."""
+"""NPZ and NPY files, and frameworks' own files of arrays, as inputs and targets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ml_runner import errors
+from ml_runner import errors, frameworks
 from ml_runner.data.samples.base import PART_NAMES, Warn
 from ml_runner.data.source import Source, fault
 
@@ -66,6 +66,9 @@ def headers(path: Path) -> dict[str, ArrayHeader]:
         DataLoadingError: no such file, or one that is damaged.
     """
     source = Source(path)
+    reader = frameworks.array_reader(path)
+    if reader is not None:
+        return _headers_of(reader(path))
     try:
         if not zipfile.is_zipfile(path):
             with source.open() as file:
@@ -101,8 +104,11 @@ def load(
         InvalidConfiguration: names that say nothing, or are not there; lists the arrays.
         DataLoadingError: a file that is damaged or holds Python objects.
     """
-    found = headers(path)
-    if zipfile.is_zipfile(path):
+    Source(path)
+    reader = frameworks.array_reader(path)
+    held = None if reader is None else reader(path)
+    found = headers(path) if held is None else _headers_of(held)
+    if held is not None or zipfile.is_zipfile(path):
         chosen = _choose(path, found, config, warn)
     else:
         for key in ("inputKey", "targetColumn"):
@@ -117,10 +123,10 @@ def load(
         )
     result: dict[str, Loaded] = {}
     for part, (inputs, targets) in chosen.items():
-        y = None if targets is None else _array(path, targets, found)
+        y = None if targets is None else _array(path, targets, found, held)
         if target_path is not None:
             y = _only_array(target_path)
-        result[part] = Loaded(inputs, _array(path, inputs, found), y)
+        result[part] = Loaded(inputs, _array(path, inputs, found, held), y)
     return result
 
 
@@ -186,7 +192,18 @@ def _meaning(name: str) -> tuple[str, str | None]:
     return (parts[0] if parts else "train"), role
 
 
-def _array(path: Path, name: str, found: Mapping[str, ArrayHeader]) -> np.ndarray:
+def _headers_of(held: Mapping[str, np.ndarray]) -> dict[str, ArrayHeader]:
+    return {name: ArrayHeader(array.shape, array.dtype) for name, array in held.items()}
+
+
+def _array(
+    path: Path,
+    name: str,
+    found: Mapping[str, ArrayHeader],
+    held: Mapping[str, np.ndarray] | None = None,
+) -> np.ndarray:
+    if held is not None:
+        return held[name]
     header = found[name]
     if header.dtype.hasobject:
         raise fault(
@@ -209,15 +226,17 @@ def _array(path: Path, name: str, found: Mapping[str, ArrayHeader]) -> np.ndarra
 
 
 def _only_array(path: Path) -> np.ndarray:
-    found = headers(path)
+    reader = frameworks.array_reader(path)
+    held = None if reader is None else reader(path)
+    found = headers(path) if held is None else _headers_of(held)
     if len(found) != 1:
         raise fault(
             path,
             f"'{path}' holds {len(found)} arrays; the targets alone are expected",
-            solution="Name an NPY file as targetData.",
+            solution="Name a file of one array as targetData.",
             arrays=list(found)[:20],
         )
-    return _array(path, next(iter(found)), found)
+    return _array(path, next(iter(found)), found, held)
 
 
 def _header(file: Any) -> ArrayHeader:

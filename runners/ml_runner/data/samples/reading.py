@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ml_runner import errors
+from ml_runner import errors, frameworks
 from ml_runner.data import Schema, Table, align, read_table, select
 from ml_runner.data.samples import array_files, folders, image_sources
 from ml_runner.data.samples.arrays import options_for
@@ -24,8 +24,9 @@ IMAGES, ARRAYS, TABLE = "images", "arrays", "table"
 def kind_of(path: Path, config: Mapping[str, Any]) -> str:
     """``"images"``, ``"arrays"`` or ``"table"``: what a path is read as.
 
-    A folder, an image file, and a table with ``pathColumn`` are images. NPZ and NPY files are
-    arrays, unless ``featureColumns`` speaks of columns, or ``targetColumn`` of a column of an NPY.
+    A folder, an image file, and a table with ``pathColumn`` are images. A framework's own files of
+    arrays are arrays; so are NPZ and NPY files, unless ``featureColumns`` speaks of columns, or
+    ``targetColumn`` of a column of an NPY.
     """
     if path.is_dir() or config.get("pathColumn") is not None:
         return IMAGES
@@ -33,6 +34,8 @@ def kind_of(path: Path, config: Mapping[str, Any]) -> str:
         return TABLE  # whose reader says what is there instead
     if folders.is_image(str(path), path.name):
         return IMAGES
+    if frameworks.array_reader(path) is not None:
+        return ARRAYS
     if path.suffix.lower() not in (".npz", ".npy") or config.get("featureColumns") is not None:
         return TABLE
     in_npy = path.suffix.lower() == ".npy" and config.get("targetColumn") is not None

@@ -14,6 +14,8 @@ from ml_runner.libraries import need
 from ml_runner.training.metrics import Metric
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from ml_runner.frameworks.pytorch.network import TorchNetwork
     from ml_runner.job import Job
 
@@ -30,6 +32,7 @@ class PyTorchAdapter:
     title = "PyTorch"
     taking_categories: tuple[str, ...] = ()
     resumable = "PyTorch: every training, exactly."
+    array_suffixes = (".pt", ".pth")
 
     def require(self) -> None:
         """Raises ``FrameworkNotFound`` where PyTorch is absent."""
@@ -69,6 +72,13 @@ class PyTorchAdapter:
         from ml_runner.frameworks.pytorch.network import TorchNetwork
 
         return TorchNetwork(job)
+
+    def arrays(self, path: Path) -> dict[str, np.ndarray]:
+        """The tensors in a file of ``torch.save``; see ``frameworks.base.ReadsArrays``."""
+        self.require()
+        from ml_runner.frameworks.pytorch import tensor_files
+
+        return tensor_files.arrays(path)
 
     def estimator_class(self, name: str) -> Estimator | None:
         """None: it has no estimators."""

@@ -63,12 +63,19 @@ def load_file(path: Path, data: bytes, *, allow_pickle: bool = False) -> Weights
         raise _bad(path, "it is empty", "Give a file that torch.save has written to its end.")
     if _is_safetensors(data):
         return Weights(_safetensors(path, data))
-    _check_form(path, data)
-    found, notes = _read(path, data, allow_pickle), []
+    found, notes = read(path, data, allow_pickle=allow_pickle), []
     if isinstance(found, nn.Module):
         notes.append(f"The file is a pickle of a whole model, a {type(found).__name__}")
         return Weights(dict(found.state_dict()), found, notes=notes)
     return _unwrap(path, found, notes)
+
+
+def read(path: Path, data: bytes, *, allow_pickle: bool = False) -> Any:
+    """What ``torch.save`` wrote, whatever it is; arguments and errors as for ``load_file``."""
+    if not data:
+        raise _bad(path, "it is empty", "Give a file that torch.save has written to its end.")
+    _check_form(path, data)
+    return _read(path, data, allow_pickle)
 
 
 # -- reading ---------------------------------------------------------------------------------------
