@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_runner import bounds, calls, descriptors, distributions, errors, frameworks
+from ml_runner import bounds, calls, descriptors, distributions, errors, frameworks, scripts
+from ml_runner.frameworks.base import LoadsWeights
 from ml_runner.nearest import nearest
 from ml_runner.process.decline import Decline
 from ml_runner.training import checkpoints, run_directory, unfinished
@@ -159,13 +160,54 @@ def load(job: Job) -> Loaded:
     def load_it() -> Loaded:
         return read(path, allow_pickle=allowed, without_scripts=job.light)
 
-    loaded = memory.cached(path, load_it)
+    if job.config.get("modelScript") is not None:
+        loaded = _with_script(job, path, allow_pickle=allowed)
+    else:
+        loaded = memory.cached(path, load_it)
     if not loaded.safe and not allowed:
         raise _refused(path)
     _check_framework(job, loaded)
     for warning in loaded.warnings:
         job.warn(warning)
     return loaded
+
+
+def _with_script(job: Job, path: Path, *, allow_pickle: bool) -> Loaded:
+    """Weights that came without a description, in the model of the call's own script."""
+    if job.light:
+        raise Decline("the call brings a script")
+    data = _content(path)
+    descriptor, warnings = descriptors.read(path, data)
+    if descriptor is not None:
+        sent = ("modelScript", "modelClass", "modelArgs", "lossFunction")
+        raise errors.InvalidConfiguration(
+            f"modelScript is sent, and '{path}' was saved by train with a script of its own",
+            solution="Send nextCall: modelPath says it all.",
+            metadata={"key": "config.modelScript", "sent": job.config["modelScript"]},
+            next_call=calls.repeat(job, {key: None for key in sent if key in job.config}),
+        )
+    adapter = _recognise(path, data)
+    if not isinstance(adapter, LoadsWeights):
+        raise errors.InvalidConfiguration(
+            f"modelScript is sent, and '{path}' is a model of {adapter.title}, whole in itself",
+            solution="Leave modelScript out.",
+            metadata={"key": "config.modelScript", "sent": job.config["modelScript"]},
+        )
+    script = scripts.of_call(job.config, job.resolve)
+    assert script is not None
+    model, notes = adapter.load_weights(path, data, script, job.config, allow_pickle=allow_pickle)
+    return Loaded(model, adapter, path, None, True, [*warnings, *notes])
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return bounds.read_bytes(path)
+    except OSError as error:
+        raise errors.ModelLoadingError(
+            f"'{path}' cannot be read: {error.strerror}",
+            solution="Make the file readable.",
+            metadata={"path": str(path)},
+        ) from error
 
 
 def read(path: Path, *, allow_pickle: bool = False, without_scripts: bool = False) -> Loaded:
@@ -180,14 +222,7 @@ def read(path: Path, *, allow_pickle: bool = False, without_scripts: bool = Fals
         ModelLoadingError: see ``load``.
         Decline: ``without_scripts``, and the model needs its script.
     """
-    try:
-        data = bounds.read_bytes(path)
-    except OSError as error:
-        raise errors.ModelLoadingError(
-            f"'{path}' cannot be read: {error.strerror}",
-            solution="Make the file readable.",
-            metadata={"path": str(path)},
-        ) from error
+    data = _content(path)
     descriptor, warnings = descriptors.read(path, data)
     adapter = frameworks.get(descriptor["framework"]) if descriptor else _recognise(path, data)
     safe = descriptor is not None or adapter.is_safe(path)

@@ -7,7 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ml_runner import models, report
-from ml_runner.frameworks.base import CLASSIFICATION
+from ml_runner.frameworks.base import (
+    CLASSIFICATION,
+    MULTI_LABEL,
+    REGRESSION,
+    TakesSamples,
+)
 from ml_runner.training import inference, pictures, requested
 from ml_runner.training.metrics import Outputs, Truth
 from ml_runner.training.run_directory import Artifacts
@@ -21,7 +26,11 @@ if TYPE_CHECKING:
 _CLASSES = (
     "accuracy", "precision", "recall", "f1", "confusion_matrix", "classification_report",
 )  # fmt: skip
-_NUMBERS = ("rmse", "mae", "mse", "r2")
+_USUAL = {
+    CLASSIFICATION: _CLASSES,
+    MULTI_LABEL: _CLASSES,
+    REGRESSION: ("rmse", "mae", "mse", "r2"),
+}
 
 
 def run(job: Job) -> dict[str, Any]:
@@ -37,10 +46,13 @@ def run(job: Job) -> dict[str, Any]:
     job.phase("loading")
     loaded = models.load(job)
     model = loaded.model
+    data = None
+    if isinstance(model, TakesSamples):  # some learn only of the data what they are for
+        data = inference.rows_for(job, loaded, "dataPath", with_target=True)
     average = requested.check_average(job.config.get("average"), model.task, model.classes)
-    usual = _CLASSES if model.task == CLASSIFICATION else _NUMBERS
-    chosen = requested.for_task(model.task, usual, asked)
-    data = inference.rows_for(job, loaded, "dataPath", with_target=True)
+    chosen = requested.for_task(model.task, _USUAL[model.task], asked)
+    if data is None:
+        data = inference.rows_for(job, loaded, "dataPath", with_target=True)
     assert data.target is not None
     _warn_of_training_rows(job, loaded, data)
 
@@ -122,11 +134,22 @@ def _explain_missing_classes(job: Job, truth: Truth, metrics: dict[str, Any]) ->
 def _write_predictions(artifacts: Artifacts, loaded: Loaded, data: Rows, outputs: Outputs) -> None:
     model = loaded.model
     rows = inference.records(outputs, model.classes, probabilities=True)
-    truth = "true_value" if model.classes is None else "true_class"
     assert data.target is not None
-    beside = {**data.carried, truth: data.target.tolist()}
+    beside = {**data.carried, **_true(model.task, data.target)}
     text = inference.to_csv(rows, model.classes, beside)
     artifacts.write("predictionsCSV", "predictions.csv", text)
+
+
+def _true(task: str, target: np.ndarray) -> dict[str, list[Any]]:
+    """Column → what is true of each row."""
+    if task == MULTI_LABEL:
+        rows = target.reshape(len(target), -1)
+        return {"true_labels": [" ".join(map(str, np.flatnonzero(row))) for row in rows]}
+    if task == CLASSIFICATION:
+        return {"true_class": target.tolist()}
+    if target.ndim == 1:
+        return {"true_value": target.tolist()}
+    return {f"true_value_{place}": column.tolist() for place, column in enumerate(target.T)}
 
 
 def _draw(
@@ -138,6 +161,8 @@ def _draw(
     metrics: dict[str, Any],
 ) -> None:
     name = loaded.model.algorithm
+    if truth.target.ndim > 1:
+        return  # the plots are of one label or number a row
     if truth.task != CLASSIFICATION:
         target = str(loaded.schema.target if loaded.schema else "value")
         title = f"{name}: residuals (RMSE {metrics['rmse']:.4g}, R² {metrics['r2']:.3f})"

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ml_runner import errors, files, models, report
-from ml_runner.frameworks.base import REGRESSION
+from ml_runner.frameworks.base import CLASSIFICATION, REGRESSION, TakesSamples
 from ml_runner.training import inference
 
 if TYPE_CHECKING:
@@ -28,11 +28,17 @@ def run(job: Job) -> dict[str, Any]:
     job.phase("loading")
     loaded = models.load(job)
     model = loaded.model
+    data = None
+    if isinstance(model, TakesSamples):  # some learn only of the data what they are for
+        data = inference.rows_for(job, loaded, "inputData", with_target=False)
     wanted = job.config.get("outputFormat")
     if wanted is None and model.task != REGRESSION:
         wanted = job.option("outputFormat", "classes")
     _refuse_format(wanted, loaded)
-    data = inference.rows_for(job, loaded, "inputData", with_target=False)
+    top = job.config.get("topK")
+    _refuse_top(top, loaded)
+    if data is None:
+        data = inference.rows_for(job, loaded, "inputData", with_target=False)
 
     job.phase("predicting")
     outputs, seconds, batch = inference.predict(job, loaded, data.X, probabilities=True)
@@ -41,9 +47,12 @@ def run(job: Job) -> dict[str, Any]:
     job.phase("saving")
     directory = job.output_dir
     with_scores = wanted == "probabilities"
+    scores = outputs.probabilities if with_scores else None
 
     def records(stop: int | None = None) -> Any:
-        return inference.records(outputs, model.classes, probabilities=with_scores, stop=stop)
+        return inference.records(
+            outputs, model.classes, probabilities=with_scores, stop=stop, top=top
+        )
 
     as_csv = directory / "predictions.csv"
     as_json = directory / "predictions.json"
@@ -65,8 +74,8 @@ def run(job: Job) -> dict[str, Any]:
         },
         "predictions": {
             "format": wanted or "values",
-            "shape": [rows, len(model.classes or ())] if with_scores else [rows],
-            **({"classes": model.classes} if with_scores else {}),
+            "shape": list((scores if scores is not None else outputs.predictions).shape),
+            **({"classes": model.classes} if with_scores and model.classes is not None else {}),
             "outputFile": job.show(as_csv),
             "samplePredictions": [_named(sample, carried) for sample in records(_SAMPLES)],
         },
@@ -80,6 +89,18 @@ def _named(sample: dict[str, Any], carried: Mapping[str, list[Any]]) -> dict[str
     row = sample["sample_id"]
     names = list(carried)[:_NAMES]
     return {"sample_id": row, **{name: carried[name][row] for name in names}, **sample}
+
+
+def _refuse_top(top: int | None, loaded: models.Loaded) -> None:
+    model = loaded.model
+    if top is None or (model.task == CLASSIFICATION and model.has_probabilities):
+        return
+    what = "gives no probabilities" if model.task == CLASSIFICATION else "does not tell classes"
+    raise errors.InvalidConfiguration(
+        f"topK is {top}, and {model.algorithm} {what}",
+        solution="Leave topK out.",
+        metadata={"key": "config.topK", "sent": top},
+    )
 
 
 def _refuse_format(wanted: str | None, loaded: models.Loaded) -> None:

@@ -6,7 +6,7 @@ comes out of a fit, and knows no framework beyond these.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -18,6 +18,7 @@ from ml_runner.training.metrics import Metric, Outputs
 
 if TYPE_CHECKING:
     from ml_runner.data import TableData
+    from ml_runner.data.samples import Samples
     from ml_runner.job import Job
     from ml_runner.scripts import Script
     from ml_runner.training.checkpoints import Checkpoint
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from ml_runner.training.epochs.sources import TrainingData
     from ml_runner.training.epochs.watch import EpochWatch
 
-CLASSIFICATION, REGRESSION = "classification", "regression"
+CLASSIFICATION, REGRESSION, MULTI_LABEL = "classification", "regression", "multilabel"
 
 
 @dataclass(frozen=True)
@@ -392,6 +393,56 @@ class Adapter(Protocol):
         Args:
             model: loaded by this adapter.
             available: the table's columns, for libraries that write names otherwise.
+        """
+        ...
+
+
+@runtime_checkable
+class LoadsWeights(Protocol):
+    """A framework whose files may hold weights alone, which need a script of the caller's."""
+
+    def load_weights(
+        self,
+        path: Path,
+        data: bytes,
+        script: Script,
+        config: Mapping[str, Any],
+        *,
+        allow_pickle: bool,
+    ) -> tuple[Model, list[str]]:
+        """(the script's model with the weights in ``data``, what a caller should know of it).
+
+        Args:
+            path: for messages.
+            data: the content of ``path``.
+            script: imported.
+            config: the call's: ``modelClass``, ``modelArgs``, ``lossFunction``.
+            allow_pickle: the caller trusts the file.
+
+        Raises:
+            ModelLoadingError: they are not weights of such a model; names the tensors.
+            InvalidConfiguration: ``config`` does not fit the script.
+        """
+        ...
+
+
+@runtime_checkable
+class TakesSamples(Protocol):
+    """A model whose inputs are ``Samples``, not a table.
+
+    Attributes:
+        channels_first: the order of an image's axes.
+    """
+
+    channels_first: bool
+
+    def meet(self, samples: Samples, warn: Callable[[str], None]) -> None:
+        """Sees samples that were read without a description, before it predicts them.
+
+        ``task`` and ``classes`` are known afterwards.
+
+        Raises:
+            DataLoadingError, InvalidConfiguration: they do not go with the model.
         """
         ...
 

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ml_runner.data import Schema, TableData, align
+from ml_runner.frameworks.base import TakesSamples
 from ml_runner.training import tables
 from ml_runner.training.metrics import Outputs
 
 if TYPE_CHECKING:
+    from ml_runner.data.samples import Samples
     from ml_runner.job import Job
     from ml_runner.models import Loaded
 
@@ -61,6 +63,8 @@ def rows_for(job: Job, loaded: Loaded, key: str, *, with_target: bool) -> Rows:
     spec = (loaded.descriptor or {}).get("samples")
     if spec is not None:
         return _samples_for(job, spec, key, with_target=with_target)
+    if isinstance(loaded.model, TakesSamples):
+        return _samples_anew(job, loaded.model, key, with_target=with_target)
     table = tables.read(job, key)
     schema = loaded.schema or _schema_of(loaded, list(table.frame.columns), job)
     if with_target:
@@ -83,7 +87,6 @@ def rows_for(job: Job, loaded: Loaded, key: str, *, with_target: bool) -> Rows:
 def _samples_for(job: Job, spec: Mapping[str, Any], key: str, *, with_target: bool) -> Rows:
     from ml_runner.data import samples
 
-    target = job.config.get("targetData")
     found = samples.read_like(
         job.resolve(job.config[key], key=f"config.{key}"),
         spec,
@@ -91,8 +94,35 @@ def _samples_for(job: Job, spec: Mapping[str, Any], key: str, *, with_target: bo
         with_targets=with_target,
         roots=job.roots,
         warn=job.warn,
-        target_path=None if target is None else job.resolve(target, key="config.targetData"),
+        target_path=_target_path(job),
     )
+    return _rows_of(job, found, with_target=with_target)
+
+
+def _samples_anew(job: Job, model: TakesSamples, key: str, *, with_target: bool) -> Rows:
+    """Samples for a model of which nothing says how its data are read: as the call says it."""
+    from ml_runner.data import samples
+
+    found = samples.read_anew(
+        job.resolve(job.config[key], key=f"config.{key}"),
+        job.config,
+        channels_first=model.channels_first,
+        with_targets=with_target,
+        roots=job.roots,
+        warn=job.warn,
+        default=job.default,
+        target_path=_target_path(job),
+    )
+    model.meet(found, job.warn)
+    return _rows_of(job, found, with_target=with_target)
+
+
+def _target_path(job: Job) -> Path | None:
+    target = job.config.get("targetData")
+    return None if target is None else job.resolve(target, key="config.targetData")
+
+
+def _rows_of(job: Job, found: Samples, *, with_target: bool) -> Rows:
     names = {} if found.names is None else {"sample": [str(name) for name in found.names]}
     rows = Rows(found, found.source, names)
     if with_target:
@@ -158,18 +188,40 @@ def confidences(outputs: Outputs, classes: list[Any]) -> np.ndarray | None:
 
 
 def records(
-    outputs: Outputs, classes: list[Any] | None, *, probabilities: bool, stop: int | None = None
+    outputs: Outputs,
+    classes: list[Any] | None,
+    *,
+    probabilities: bool,
+    stop: int | None = None,
+    top: int | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """A JSON object a row: ``sample_id`` (from 0), ``predicted_class`` or ``predicted_value``, …"""
+    """A JSON object a row: ``sample_id`` (from 0), ``predicted_class`` or ``predicted_value``, …
+
+    Args:
+        outputs: of n rows.
+        classes: labels; None for numbers, and for several labels a row (``predicted_labels``, the
+            positions of those that it has).
+        probabilities: with those of all labels.
+        stop: so many rows alone.
+        top: with the so many most probable labels, ``[{"class", "probability"}]``.
+    """
     stop = len(outputs.predictions) if stop is None else min(stop, len(outputs.predictions))
     for start in range(0, stop, _CHUNK):
         part = slice(start, min(start + _CHUNK, stop))
         labels = outputs.predictions[part].tolist()
-        if classes is None:
-            for row, value in enumerate(labels, start):
-                yield {"sample_id": row, "predicted_value": value}
-            continue
         scores = None if outputs.probabilities is None else outputs.probabilities[part]
+        if classes is None:
+            several = scores is not None or outputs.decision is not None
+            for row, value in enumerate(labels, start):
+                if not several:
+                    yield {"sample_id": row, "predicted_value": value}
+                    continue
+                has = np.flatnonzero(np.atleast_1d(value)).tolist()
+                record = {"sample_id": row, "predicted_labels": has}
+                if probabilities and scores is not None:
+                    record["probabilities"] = np.atleast_1d(scores[row - start]).tolist()
+                yield record
+            continue
         sure = (
             None
             if scores is None
@@ -177,12 +229,18 @@ def records(
         )
         sure_values = None if sure is None else sure.tolist()
         score_values = None if scores is None or not probabilities else scores.tolist()
+        best = None if scores is None or not top else np.argsort(-scores, axis=1, kind="stable")
         for position, label in enumerate(labels):
             record = {"sample_id": start + position, "predicted_class": label}
             if sure_values is not None:
                 record["confidence"] = sure_values[position]
             if score_values is not None:
                 record["probabilities"] = score_values[position]
+            if best is not None and scores is not None:
+                record["top"] = [
+                    {"class": classes[place], "probability": float(scores[position, place])}
+                    for place in best[position, :top].tolist()
+                ]
             yield record
 
 
@@ -207,7 +265,9 @@ def to_csv(
     classes: list[Any] | None,
     beside: Mapping[str, list[Any]] | None = None,
 ) -> str:
-    """The same rows as CSV: probabilities spread over ``probability_<label>``.
+    """The same rows as CSV: probabilities spread over ``probability_<label>``, several numbers over
+    ``predicted_value_<position>``, labels in one cell with spaces between, the most probable ones
+    over ``top_<rank>_class`` and ``top_<rank>_probability``.
 
     Args:
         rows: as ``records`` gives them.
@@ -219,14 +279,31 @@ def to_csv(
     beside = beside or {}
     header: list[str] | None = None
     for row in rows:
-        scores = row.pop("probabilities", None)
-        cells = list(row.values())
+        scores = row.pop("probabilities", None) or []
+        named = list(classes) if classes is not None else list(range(len(scores)))
+        flat = _flat(row)
+        flat |= {f"probability_{label}": score for label, score in zip(named, scores, strict=False)}
+        cells = list(flat.values())
         cells[1:1] = [column[row["sample_id"]] for column in beside.values()]
         if header is None:
-            header = list(row)
+            header = list(flat)
             header[1:1] = beside
-            if scores is not None:
-                header += [f"probability_{label}" for label in classes or ()]
             writer.writerow(header)
-        writer.writerow(cells if scores is None else [*cells, *scores])
+        writer.writerow(cells)
     return text.getvalue()
+
+
+def _flat(row: dict[str, Any]) -> dict[str, Any]:
+    """A record as cells."""
+    flat: dict[str, Any] = {}
+    for key, value in row.items():
+        if key == "top":
+            for rank, one in enumerate(value, 1):
+                flat |= {f"top_{rank}_{name}": cell for name, cell in one.items()}
+        elif key == "predicted_labels":
+            flat[key] = " ".join(map(str, value))
+        elif isinstance(value, list):
+            flat |= {f"{key}_{place}": cell for place, cell in enumerate(value)}
+        else:
+            flat[key] = value
+    return flat

@@ -12,7 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from ml_runner.training import multilabel
+
 Array = np.ndarray
+
+_CLASSES, _NUMBERS, _SEVERAL = "classification", "regression", "multilabel"
 
 
 @dataclass(frozen=True)
@@ -20,8 +24,9 @@ class Outputs:
     """What a model says about n rows.
 
     Attributes:
-        predictions: (n,) labels as they stand in the data, or numbers.
-        probabilities: (n, k) in the order of the classes, where the model gives them.
+        predictions: (n,) labels as they stand in the data, or numbers; (n, k) for several labels
+            (0 and 1) or numbers a row.
+        probabilities: (n, k) in the order of the classes or labels, where the model gives them.
         decision: (n,) for two classes or (n, k): scores of a classifier without probabilities.
     """
 
@@ -35,8 +40,8 @@ class Truth:
     """What is known about the same n rows.
 
     Attributes:
-        target: (n,) labels or numbers.
-        task: ``classification`` or ``regression``.
+        target: (n,) labels or numbers; (n, k) numbers, or 0 and 1 for several labels a row.
+        task: ``classification``, ``regression`` or ``multilabel``.
         classes: all labels that the model knows, sorted; None for numbers.
         average: how precision, recall and f1 are averaged: binary (the last class is the positive
             one), macro, micro or weighted.
@@ -48,6 +53,11 @@ class Truth:
     classes: Sequence[Any] | None = None
     average: str = "macro"
     weight: Array | None = None
+
+    @property
+    def several(self) -> bool:
+        """Whether a row may have several labels."""
+        return self.task == _SEVERAL
 
 
 @dataclass
@@ -105,6 +115,9 @@ def _positions(values: Array, index: dict[Any, int]) -> Array:
 
 
 def _averaged(kind: str, truth: Truth, outputs: Outputs) -> float:
+    if truth.several:
+        both = (truth.target, outputs.predictions)
+        return multilabel.averaged(kind, truth.average, *both, truth.weight)
     counts = count(truth, outputs)
     scores = counts.score(kind)
     if truth.average == "binary":
@@ -117,7 +130,9 @@ def _averaged(kind: str, truth: Truth, outputs: Outputs) -> float:
 
 
 def accuracy(truth: Truth, outputs: Outputs) -> float:
-    """The share of rows whose label was predicted."""
+    """The share of rows whose label was predicted; of several labels, all of them."""
+    if truth.several:
+        return multilabel.accuracy(truth.target, outputs.predictions, truth.weight)
     return float(np.average(truth.target == outputs.predictions, weights=truth.weight))
 
 
@@ -140,13 +155,20 @@ def matthews_corrcoef(truth: Truth, outputs: Outputs) -> float:
 
 
 def confusion_matrix(truth: Truth, outputs: Outputs) -> list[list[float]]:
-    """Rows: true classes, columns: predicted ones, in the order of the model's classes."""
+    """Rows: true classes, columns: predicted ones, in the order of the model's classes.
+
+    For several labels a row one matrix of 2 x 2 for each label.
+    """
+    if truth.several:
+        return multilabel.matrices(truth.target, outputs.predictions, truth.weight)
     matrix = count(truth, outputs, all_classes=True).matrix
     return (matrix if truth.weight is not None else matrix.astype(np.int64)).tolist()
 
 
 def classification_report(truth: Truth, outputs: Outputs) -> dict[str, dict[str, float]]:
     """``class_<label>`` → precision, recall, f1 and support of that class."""
+    if truth.several:
+        return multilabel.report(truth.target, outputs.predictions, truth.weight)
     counts = count(truth, outputs, all_classes=True)
     columns = [counts.score(kind) for kind in ("precision", "recall", "f1")]
     report = {}
@@ -204,6 +226,12 @@ def roc_auc(truth: Truth, outputs: Outputs) -> float:
     classes = list(truth.classes or ())
     if scores is None:
         return float("nan")
+    if truth.several:
+        curves = [
+            roc_curve(truth.target[:, label] > 0, scores[:, label], truth.weight)
+            for label in range(scores.shape[1])
+        ]
+        return float(np.mean([area_under(*curve) for curve in curves]))
     columns = [1] if len(classes) == 2 else range(len(classes))
     areas = []
     for column in columns:
@@ -233,39 +261,46 @@ def _differences(truth: Truth, outputs: Outputs) -> Array:
     return np.asarray(truth.target, float) - np.asarray(outputs.predictions, float)
 
 
+def _mean(values: Array, weight: Array | None) -> float:
+    """Over rows, by their weight, and over the numbers of a row."""
+    return float(np.mean(np.average(values, axis=0, weights=weight)))
+
+
 def mse(truth: Truth, outputs: Outputs) -> float:
     """Mean squared error."""
-    return float(np.average(_differences(truth, outputs) ** 2, weights=truth.weight))
+    return _mean(_differences(truth, outputs) ** 2, truth.weight)
 
 
 def rmse(truth: Truth, outputs: Outputs) -> float:
-    """Root of the mean squared error, in the target's unit."""
-    return float(np.sqrt(mse(truth, outputs)))
+    """Root of the mean squared error, in the target's unit; of several numbers a row, its mean."""
+    squared = np.average(_differences(truth, outputs) ** 2, axis=0, weights=truth.weight)
+    return float(np.mean(np.sqrt(squared)))
 
 
 def mae(truth: Truth, outputs: Outputs) -> float:
     """Mean absolute error, in the target's unit."""
-    return float(np.average(np.abs(_differences(truth, outputs)), weights=truth.weight))
+    return _mean(np.abs(_differences(truth, outputs)), truth.weight)
 
 
 def mape(truth: Truth, outputs: Outputs) -> float:
     """Mean absolute percentage error, as a fraction."""
     target = np.abs(np.asarray(truth.target, float))
     relative = np.abs(_differences(truth, outputs)) / np.maximum(target, np.finfo(float).eps)
-    return float(np.average(relative, weights=truth.weight))
+    return _mean(relative, truth.weight)
 
 
 def r2(truth: Truth, outputs: Outputs) -> float:
-    """Coefficient of determination; NaN for fewer than two rows."""
+    """Coefficient of determination, of several numbers a row its mean; NaN for one row."""
     if len(truth.target) < 2:
         return float("nan")
     target = np.asarray(truth.target, float)
-    mean = np.average(target, weights=truth.weight)
-    residual = np.average(_differences(truth, outputs) ** 2, weights=truth.weight)
-    total = np.average((target - mean) ** 2, weights=truth.weight)
-    if total == 0:
-        return 1.0 if residual == 0 else 0.0
-    return float(1 - residual / total)
+    mean = np.average(target, axis=0, weights=truth.weight)
+    residual = np.average(_differences(truth, outputs) ** 2, axis=0, weights=truth.weight)
+    total = np.average((target - mean) ** 2, axis=0, weights=truth.weight)
+    # Of a target that never changes, nothing can be told but whether it was hit.
+    constant = np.where(residual == 0, 1.0, 0.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return float(np.mean(np.where(total == 0, constant, 1 - residual / total)))
 
 
 @dataclass(frozen=True)
@@ -278,6 +313,7 @@ class Metric:
         short: its name behind ``mean``, ``std``, ``train``, ``test`` (``F1``).
         compute: (Truth, Outputs) → a number, or a structure where ``scalar`` is false.
         task: ``classification``, ``regression``, or None where both.
+        several: also for several labels a row.
         needs: ``probabilities`` or ``scores`` (those or decision values), where labels do not do.
         greater_is_better: which way is up.
     """
@@ -290,6 +326,11 @@ class Metric:
     scalar: bool = True
     needs: str | None = None
     greater_is_better: bool = True
+    several: bool = False
+
+    def fits(self, task: str) -> bool:
+        """Whether it measures such a task."""
+        return self.task in (None, task) or (self.several and task == _SEVERAL)
 
 
 def _metric(name: str, compute: Callable[[Truth, Outputs], Any], task: str, **more: Any) -> Metric:
@@ -304,20 +345,27 @@ def camel(name: str) -> str:
     return first + "".join(part[0].upper() + part[1:] for part in rest)
 
 
-_CLASSES, _NUMBERS = "classification", "regression"
-
 CORE: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        _metric("accuracy", accuracy, _CLASSES),
-        _metric("precision", lambda t, o: _averaged("precision", t, o), _CLASSES),
-        _metric("recall", lambda t, o: _averaged("recall", t, o), _CLASSES),
-        _metric("f1", lambda t, o: _averaged("f1", t, o), _CLASSES, key="f1Score", short="F1"),
+        _metric("accuracy", accuracy, _CLASSES, several=True),
+        _metric("precision", lambda t, o: _averaged("precision", t, o), _CLASSES, several=True),
+        _metric("recall", lambda t, o: _averaged("recall", t, o), _CLASSES, several=True),
+        _metric(
+            "f1",
+            lambda t, o: _averaged("f1", t, o),
+            _CLASSES,
+            key="f1Score",
+            short="F1",
+            several=True,
+        ),
         _metric("balanced_accuracy", balanced_accuracy, _CLASSES),
         _metric("matthews_corrcoef", matthews_corrcoef, _CLASSES),
-        _metric("confusion_matrix", confusion_matrix, _CLASSES, scalar=False),
-        _metric("classification_report", classification_report, _CLASSES, scalar=False),
-        _metric("roc_auc", roc_auc, _CLASSES, needs="scores"),
+        _metric("confusion_matrix", confusion_matrix, _CLASSES, scalar=False, several=True),
+        _metric(
+            "classification_report", classification_report, _CLASSES, scalar=False, several=True
+        ),
+        _metric("roc_auc", roc_auc, _CLASSES, needs="scores", several=True),
         _metric("log_loss", log_loss, _CLASSES, needs="probabilities", greater_is_better=False),
         _metric("rmse", rmse, _NUMBERS, greater_is_better=False),
         _metric("mse", mse, _NUMBERS, greater_is_better=False),

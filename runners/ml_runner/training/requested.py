@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from ml_runner import errors, frameworks
-from ml_runner.frameworks.base import CLASSIFICATION
+from ml_runner.frameworks.base import CLASSIFICATION, MULTI_LABEL
 from ml_runner.nearest import nearest
 from ml_runner.training.metrics import (
     ALIASES,
@@ -20,7 +20,11 @@ from ml_runner.training.metrics import (
 
 __all__ = ["by_name", "check_average", "for_task", "measure", "of_call"]
 
-USUAL = {"classification": ("accuracy", "f1"), "regression": ("rmse", "r2")}
+USUAL = {
+    "classification": ("accuracy", "f1"),
+    "multilabel": ("accuracy", "f1"),
+    "regression": ("rmse", "r2"),
+}
 
 
 def by_name(name: str) -> Metric:
@@ -60,11 +64,11 @@ def for_task(task: str, usual: Iterable[str], asked: list[Metric]) -> list[Metri
     """
     chosen = {name: CORE[name] for name in usual}
     for metric in asked:
-        if metric.task is not None and metric.task != task:
+        if not metric.fits(task):
             raise errors.InvalidConfiguration(
                 f"The metric '{metric.name}' is for {metric.task}, and this is a {task}",
                 solution="Leave it out. For a "
-                f"{task} there are: {', '.join(m.name for m in CORE.values() if m.task == task)}.",
+                f"{task} there are: {', '.join(m.name for m in CORE.values() if m.fits(task))}.",
                 metadata={"key": "config.metrics", "sent": metric.name},
             )
         chosen.setdefault(metric.name, metric)
@@ -77,6 +81,18 @@ def check_average(average: str | None, task: str, classes: list[Any] | None) -> 
     Raises:
         InvalidConfiguration: ``binary`` for other than two classes, or any for numbers.
     """
+    if task == MULTI_LABEL:
+        if average == "binary":
+            raise errors.InvalidConfiguration(
+                "average is 'binary', and a row may have several labels at once",
+                solution="Use macro, micro or weighted.",
+                metadata={
+                    "key": "config.average",
+                    "sent": average,
+                    "allowed": ["macro", "micro", "weighted"],
+                },
+            )
+        return average or "macro"
     if task != CLASSIFICATION or classes is None:
         if average is not None:
             raise errors.InvalidConfiguration(

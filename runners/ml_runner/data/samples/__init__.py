@@ -4,7 +4,7 @@ from ml_runner.data.samples.arrays import ArrayOptions, ArraySamples
 from ml_runner.data.samples.base import Parts, Samples
 from ml_runner.data.samples.images import ImageOptions, ImageSamples
 from ml_runner.data.samples.order import batch_count, batch_seed, batches, epoch_order
-from ml_runner.data.samples.reading import kind_of, read, read_like, scaled
+from ml_runner.data.samples.reading import kind_of, read, read_anew, read_like, scaled
 from ml_runner.data.samples.scaling import Scaling
 from ml_runner.data.samples.split import hold_out
 from ml_runner.data.samples.table import TableSamples
@@ -29,6 +29,7 @@ __all__ = [
     "hold_out",
     "kind_of",
     "read",
+    "read_anew",
     "read_like",
     "scaled",
 ]

@@ -153,6 +153,56 @@ def read_like(
     return samples
 
 
+def read_anew(
+    path: Path,
+    config: Mapping[str, Any],
+    *,
+    channels_first: bool,
+    with_targets: bool,
+    roots: Roots,
+    warn: Warn,
+    default: NoteDefault,
+    target_path: Path | None = None,
+) -> Samples:
+    """Samples for a model of whose training nothing is known: read as the call alone says.
+
+    Its arguments are those of ``read``; ``with_targets``: targets must be there, and a folder of
+    images is then one of classes.
+
+    Raises:
+        InvalidConfiguration: no target where one is needed; data in several parts.
+        DataLoadingError, FrameworkNotFound: as the readers do.
+    """
+    if not with_targets and kind_of(path, config) == IMAGES:
+        files = image_sources.unlabelled(path, config, roots=roots, warn=warn)
+        options = image_options_for(
+            files.root,
+            files.names,
+            config,
+            channels_first=channels_first,
+            warn=warn,
+            default=default,
+        )
+        return files.samples(options)
+    parts = read(
+        path,
+        config,
+        channels_first=channels_first,
+        roots=roots,
+        warn=warn,
+        default=default,
+        target_path=target_path,
+    )
+    found = one_part(parts.named(), path)
+    if with_targets and found.targets is None:
+        raise errors.InvalidConfiguration(
+            f"config.targetColumn is missing: '{path}' does not say what is true of its rows",
+            solution="Send config.targetColumn, the column (of a table) or the array of targets.",
+            metadata={"key": "config.targetColumn"},
+        )
+    return found
+
+
 def scaled(parts: Parts, method: str | None) -> Parts:
     """The same samples, scaled by what the training rows teach.
 

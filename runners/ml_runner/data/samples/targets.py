@@ -9,10 +9,9 @@ import numpy as np
 
 from ml_runner import errors
 from ml_runner.data.samples.base import Warn
-from ml_runner.frameworks.base import CLASSIFICATION, REGRESSION
+from ml_runner.frameworks.base import CLASSIFICATION, MULTI_LABEL, REGRESSION
 from ml_runner.training import targets as learnable
 
-MULTI_LABEL = "multilabel"
 # So few distinct whole numbers may be classes.
 _FEW = 20
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from ml_runner.frameworks.pytorch.network import TorchNetwork
     from ml_runner.job import Job
+    from ml_runner.scripts import Script
 
 _MODULES = ("building", "devices", "feed", "loop", "losses", "model", "network", "optimizers",
             "own_data", "reading", "schedulers", "weights")  # fmt: skip
@@ -93,7 +94,9 @@ class PyTorchAdapter:
         return []
 
     def recognises(self, path: Path, head: bytes) -> bool:
-        """A file of ``torch.save``, by name and first bytes."""
+        """A file of ``torch.save`` or safetensors, by name and first bytes."""
+        if path.suffix == ".safetensors":
+            return head[8:9] == b"{"
         if path.suffix not in (".pt", ".pth", ".bin", ".ckpt"):
             return False
         return head.startswith((_ZIP, _PICKLE))
@@ -107,7 +110,7 @@ class PyTorchAdapter:
         self.require()
         from ml_runner.frameworks.pytorch import model
 
-        if description is None:
+        if description is None:  # with modelScript: ``load_weights``
             raise errors.ModelLoadingError(
                 f"'{path}' holds weights, and not the model that they belong to",
                 solution="Send modelScript (and modelClass, modelArgs) of the model beside"
@@ -115,6 +118,22 @@ class PyTorchAdapter:
                 metadata={"path": str(path), "key": "config.modelScript"},
             )
         return model.load(path, data, description, description["script"])
+
+    def load_weights(
+        self,
+        path: Path,
+        data: bytes,
+        script: Script,
+        config: Mapping[str, Any],
+        *,
+        allow_pickle: bool,
+    ) -> tuple[Model, list[str]]:
+        """A module of the script with the weights of a file; see ``frameworks.base``."""
+        self.require()
+        from ml_runner.frameworks.pytorch.bare import BareModel
+
+        model = BareModel(path, data, script, config, allow_pickle=allow_pickle)
+        return model, model.notes
 
     def columns(self, model: Any, available: Sequence[str]) -> list[str] | None:
         """None: a module does not know columns."""

@@ -13,7 +13,8 @@ from torch import nn
 
 from ml_runner import errors
 from ml_runner.data.samples import Samples
-from ml_runner.frameworks.base import CLASSIFICATION
+from ml_runner.data.samples.base import Warn
+from ml_runner.frameworks.base import CLASSIFICATION, MULTI_LABEL
 from ml_runner.frameworks.pytorch import losses, weights
 from ml_runner.frameworks.pytorch.loss import Loss
 from ml_runner.frameworks.pytorch.targets import CLASSES, MULTILABEL, NUMBERS, Target
@@ -33,12 +34,13 @@ class TorchModel:
         task: ``classification``, ``regression`` or ``multilabel``; None where only the script
             knows.
         classes: labels in order; None for numbers.
-        shape: of one sample's inputs.
+        shape: of one sample's inputs; None where it is not known, or they are no one tensor.
         making: how the module is made again: ``{"maker", "arguments"}``.
     """
 
     history: History | None = None
     importance_type = ""
+    channels_first = True
     # Samples that are predicted together where the call does not say.
     batch_size = 256
 
@@ -50,13 +52,13 @@ class TorchModel:
         algorithm: str,
         task: str | None,
         classes: list[Any] | None,
-        shape: list[int],
+        shape: list[int] | None,
         making: Mapping[str, Any],
     ) -> None:
         self.module = module
         self.loss = loss
         self.algorithm = algorithm
-        self.task = str(task)
+        self.task = task or ""
         self.classes = classes
         self.better: dict[str, bool] = {}
         self.metadata: dict[str, Any] = {}
@@ -90,8 +92,28 @@ class TorchModel:
     @property
     def has_probabilities(self) -> bool:
         """Whether its loss says how outputs become probabilities."""
-        return self.task == CLASSIFICATION and (
+        return self.task in (CLASSIFICATION, MULTI_LABEL) and (
             self.loss.kind is None or self.loss.kind.activation != "scores"
+        )
+
+    def meet(self, samples: Samples, warn: Warn) -> None:
+        """Holds samples that were read without a description against the model's inputs.
+
+        Raises:
+            DataLoadingError: another shape.
+        """
+        if self._shape is None or list(samples.inputs_shape) == self._shape:
+            return
+        raise errors.DataLoadingError(
+            f"{self.algorithm} was trained on samples of shape {tuple(self._shape)} that its script"
+            f" brought itself, and those of '{samples.source}' are {tuple(samples.inputs_shape)}",
+            solution="Send data of that shape: a table with featureColumns (and targetColumn), an"
+            " NPZ file of arrays, or a folder of images with imageSize.",
+            metadata={
+                "path": str(samples.source),
+                "shape": list(samples.inputs_shape),
+                "expected": self._shape,
+            },
         )
 
     def outputs(self, X: Samples, *, probabilities: bool = True) -> Outputs:
@@ -178,7 +200,7 @@ def load(path: Any, data: bytes, description: Mapping[str, Any], script: str) ->
         algorithm=type(made).__name__,
         task=description["task"],
         classes=description["classes"],
-        shape=list(description["shape"]),
+        shape=description["shape"],
         making={"maker": maker, "arguments": description["arguments"]},
     )
 

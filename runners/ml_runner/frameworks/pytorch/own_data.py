@@ -123,14 +123,17 @@ class OwnData:
         if known.kind != CLASSES:
             return known
         labels = self.train.labels()
-        whole = labels is not None and labels.ndim == 1 and not labels.is_floating_point()
+        if labels is not None and (
+            labels.ndim != 1 or labels.is_floating_point() or not len(labels)
+        ):
+            labels = None
         names = getattr(_innermost(self.train.dataset), "classes", None)
-        if names is None and whole and len(labels):
+        if names is None and labels is not None:
             names = range(int(labels.max()) + 1)
         if names is None:
             return known
         names, counts = list(names), None
-        if whole and len(labels) and int(labels.min()) >= 0 and int(labels.max()) < len(names):
+        if labels is not None and int(labels.min()) >= 0 and int(labels.max()) < len(names):
             counts = torch.bincount(labels.long(), minlength=len(names)).tolist()
         return Target(CLASSES, names, counts, self.train.rows)
 
