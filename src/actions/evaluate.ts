@@ -15,7 +15,7 @@ export const evaluate = defineAction({
   name: "evaluate",
   title: "Evaluate a model",
   description:
-    "Measures a trained model on labelled data: accuracy, precision, recall, F1, confusion matrix and classification report, or RMSE, MAE and R²; with plots and the predictions row by row. " +
+    "Measures a model on labelled data: accuracy, precision, recall, F1, confusion matrix, or RMSE, MAE and R²; with plots and all predictions. " +
     "A model that train saved needs only modelPath and dataPath.",
   config: z.strictObject({
     modelPath: path("Model file, or the outputDir of its training.").optional(),

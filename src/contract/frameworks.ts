@@ -109,7 +109,6 @@ const BARE_WEIGHTS = [
   "imageSize",
   "colorMode",
   "normalize",
-  "inputDtype",
   "numWorkers",
   "pathColumn",
   "inputKey",

@@ -105,10 +105,11 @@ export const bareWeights = {
   ).optional(),
   modelClass: name("Its class or function; the only candidate, or build_model, where left out."),
   modelArgs: named("Arguments of modelClass."),
-  lossFunction: name("Loss of its training: how the outputs are read; told by them where left out."),
+  lossFunction: name(
+    "Loss of its training: how the outputs are read; told by them where left out.",
+  ),
   featureColumns: columnRoles.featureColumns,
   imageSize: samples.imageSize,
   colorMode: samples.colorMode,
   normalize: samples.normalize,
-  inputDtype: samples.inputDtype,
 };
