@@ -8,7 +8,7 @@ export const predict = defineAction({
   title: "Predict with a model",
   description:
     "Runs a trained model on new rows and writes predictions.csv and .json; the answer shows a few. " +
-    "Columns are matched by name, in any order.",
+    "Columns are matched by name.",
   config: z.strictObject({
     modelPath: path("Model file, or the outputDir of its training.").optional(),
     inputData: path("Table of the rows to predict.").optional(),

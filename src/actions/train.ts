@@ -152,6 +152,5 @@ export const train = defineAction({
     { kind: "onlyWith", key: "modelClass", keys: ["modelScript"] },
     { kind: "onlyWith", key: "modelArgs", keys: ["modelScript"] },
     { kind: "excludes", keys: ["validationData", "validationSplit"] },
-    { kind: "onlyWith", key: "checkpointInterval", keys: ["checkpoint"] },
   ],
 });
