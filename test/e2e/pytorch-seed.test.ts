@@ -1,7 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
 import { data, ROOT, Server } from "./client.js";
 
@@ -305,7 +305,7 @@ describe("the evaluation", () => {
     close(testAccuracy, plain.images.test.accuracy);
   });
   test("artifacts", () => {
-    const path = (key: string) => join(second.cwd, evaluated.artifacts[key]);
+    const path = (key: string) => resolve(second.cwd, evaluated.artifacts[key]);
     expect([png(path("confusionMatrixPlot")), png(path("rocCurve"))]).toEqual(["PNG", "PNG"]);
     const [head, ...rows] = csv(path("predictionsCSV"));
     const column = head!.indexOf("predicted_class");
