@@ -15,7 +15,7 @@ export const evaluate = defineAction({
   name: "evaluate",
   title: "Evaluate a model",
   description:
-    "Measures a model on labelled data: accuracy, precision, recall, F1, confusion matrix, or RMSE, MAE and R²; with plots and all predictions. " +
+    "Accuracy, precision, recall, F1, confusion matrix; RMSE, MAE, R². " +
     "A model that train saved needs only modelPath and dataPath.",
   config: z.strictObject({
     modelPath: path("Model file, or the outputDir of its training.").optional(),

@@ -7,7 +7,7 @@ export const predict = defineAction({
   name: "predict",
   title: "Predict with a model",
   description:
-    "Runs a trained model on new rows and writes predictions.csv and .json; the answer shows a few. " +
+    "Runs a trained model on new rows and writes its predictions (CSV, JSON). " +
     "Columns are matched by name.",
   config: z.strictObject({
     modelPath: path("Model file, or the outputDir of its training.").optional(),
@@ -33,7 +33,7 @@ export const predict = defineAction({
   lean: {
     framework: "",
     modelPath: "",
-    inputData: "table path",
+    inputData: "",
     outputFormat: "",
     outputDir: "",
     waitSeconds: "",

@@ -31,9 +31,9 @@ def preload() -> None:
 class EventFile:
     """Scalars by epoch in ``tensorboard/`` of the output directory.
 
-    TensorBoard's own ``EventFileWriter`` is not used: it imports another framework wherever
-    that is installed (seconds, for the creation of a directory), and keeps a thread, which the forks that
-    read data would lose.
+    TensorBoard's own ``EventFileWriter`` is not used: it imports another framework wherever that
+    is installed (seconds, for the creation of a directory), and keeps a thread, which the forks
+    that read data would lose.
 
     Args:
         directory: made where missing.
