@@ -272,6 +272,7 @@ class TorchNetwork:
             for note in loop.restore(start.contents["pt"]):
                 self._job.warn(note)
         with failures.running(self._job, self._batch_size, self._size):
+            devices.keep_freed_memory()
             loop.run()
         return TorchModel.trained(
             self.model,
