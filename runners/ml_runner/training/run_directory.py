@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from ml_runner.training.checkpoints import Checkpoint
 
 RUN_FILE = "run.json"
+_JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # What a model is called, here or by others who trained into that directory.
 _MODELS = ("model.*", "best_model.*", "last_model.*", "saved_model", checkpoints.DIRECTORY)
 
@@ -80,7 +82,9 @@ class RunDirectory(Artifacts):
             return
         # A run that did not come to its end left nothing to lose: the lock on this directory is
         # ours, so it is not running any more either.
-        if self._before is not None and self._before.get("status") != "succeeded":
+        if self._before is not None and (
+            self._before.get("status") != "succeeded" or _came_to_nothing(self._before)
+        ):
             return
         held = [path.name for pattern in _MODELS for path in sorted(self.path.glob(pattern))]
         held = [name for name in held if not name.endswith(".meta.json")]
@@ -130,6 +134,15 @@ class RunDirectory(Artifacts):
         """Marks the run as failed, so that the next one may use the directory."""
         with contextlib.suppress(OSError):
             self._write("failed", endedAt=time.time())
+
+
+def _came_to_nothing(run: dict[str, Any]) -> bool:
+    """Whether a run's job was killed after its last artifact and before its answer."""
+    job_id = run.get("jobId")
+    if not isinstance(job_id, str) or not _JOB_ID.fullmatch(job_id):
+        return False
+    report = files.read_json_or_none(files.state_home() / "jobs" / job_id / "report.json")
+    return isinstance(report, dict) and "error" in report
 
 
 @contextlib.contextmanager

@@ -264,6 +264,7 @@ def test_a_finished_training_goes_on_to_a_larger_total(case: str, caller: Caller
 def test_more_rounds_for_one_that_stopped_early_change_nothing(caller: Caller) -> None:
     framework, config = BOOSTING["xgboost-early"]
     config = {**_train(framework, None)["config"], **config, "numRounds": 900}
+    config["hyperparameters"] = {"eta": 0.3}
     config["earlyStopping"] = {"patience": 5}
     before = caller.report("train", framework, config, outputDir="m")
     assert before["metadata"]["earlyStopped"]

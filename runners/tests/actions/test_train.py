@@ -309,6 +309,16 @@ def test_groups_stay_together(caller: Caller) -> None:
 # -- the directory ---------------------------------------------------------------------------------
 
 
+def test_what_a_job_left_that_died_before_its_answer_is_no_obstacle(caller: Caller) -> None:
+    caller.report("train", "sklearn", FOREST, outputDir="m")
+    job_id = json.loads((caller.base / "m/run.json").read_text())["jobId"]
+    report = caller.home / "jobs" / job_id / "report.json"
+    report.write_text('{"executionReport": {}}')
+    assert "already holds" in caller.error("train", "sklearn", FOREST, outputDir="m")["message"]
+    report.write_text('{"error": {"type": "runner-crashed"}}')
+    assert caller.report("train", "sklearn", FOREST, outputDir="m")["status"] == "success"
+
+
 def test_another_runs_model_is_not_overwritten(caller: Caller) -> None:
     caller.report("train", "sklearn", FOREST, outputDir="m")
     before = (caller.base / "m/model.pkl").read_bytes()
