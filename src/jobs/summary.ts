@@ -9,7 +9,9 @@ export interface JobSummary {
   state: JobState | "damaged";
   createdAt: string;
   outputDir?: string;
-  /** While it goes on: `round 3/100`. */
+  /** The job whose run it goes on with. */
+  resumes?: string;
+  /** How far it is, or came: `round 3/100`. */
   progress?: string;
   /** Once it has ended. */
   exitCode?: number;
@@ -32,12 +34,13 @@ export async function summaryOf(
   answer: Answer | null,
 ): Promise<JobSummary> {
   const { action, framework = "auto", outputDir } = job.request;
-  const common = { id: job.id, action, framework, createdAt: job.createdAt };
+  const { jobId } = job.request.config;
+  const resumes = action === "resume" && typeof jobId === "string" ? { resumes: jobId } : {};
+  const common = { id: job.id, action, ...resumes, framework, createdAt: job.createdAt };
   const output = outputDir === undefined ? {} : { outputDir };
   if (answer === null) {
     const { state, progress } = await handle.snapshot();
-    const words = progress && `${progress.unit} ${progress.done}/${progress.total ?? "?"}`;
-    return { ...common, state, ...output, ...(words && { progress: words }) };
+    return { ...common, state, ...output, ...wordsOf(progress) };
   }
   if ("executionReport" in answer) {
     const { framework: used, exitCode, durationSeconds, outputDir: its } = answer.executionReport;
@@ -45,7 +48,15 @@ export async function summaryOf(
     const place = its === undefined ? output : { outputDir: its };
     return { ...common, framework: used, state: "succeeded", ...place, exitCode, durationSeconds };
   }
-  const { type, exitCode } = answer.error;
+  const { type, exitCode, metadata } = answer.error;
   const state = type === "cancelled" ? "cancelled" : "failed";
-  return { ...common, state, ...output, exitCode, errorType: type };
+  const came = wordsOf(metadata?.lastProgress as Progress | undefined);
+  return { ...common, state, ...output, ...came, exitCode, errorType: type };
+}
+
+type Progress = { unit: string; done: number; total: number | null };
+
+function wordsOf(progress: Progress | null | undefined): { progress?: string } {
+  if (!progress) return {};
+  return { progress: `${progress.unit} ${progress.done}/${progress.total ?? "?"}` };
 }

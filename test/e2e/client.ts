@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StdioClientTransport } from "@modelcontextprotocol/sdk/client/stdio.js";
 import { ListRootsRequestSchema } from "@modelcontextprotocol/sdk/types.js";
-import { expect, inject } from "vitest";
+import { afterEach, expect, inject } from "vitest";
 import { until } from "../support.js";
 import { Caller } from "./caller.js";
 import { killAllOf, processesOf } from "./processes.js";
@@ -140,6 +140,19 @@ export class Server extends Caller {
     rmSync(this.cwd, { recursive: true, force: true });
     expect(this.impurities).toEqual([]);
   }
+}
+
+/** Starts servers that end, with their directories, after each test of the file that calls this. */
+export function startsServers(): (options?: Options) => Promise<Server> {
+  const servers: Server[] = [];
+  afterEach(async () => {
+    for (const server of servers.splice(0).reverse()) await server.dispose();
+  });
+  return async (options = {}) => {
+    const server = await Server.start(options);
+    servers.push(server);
+    return server;
+  };
 }
 
 export { until } from "../support.js";

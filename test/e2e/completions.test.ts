@@ -1,22 +1,14 @@
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { McpError } from "@modelcontextprotocol/sdk/types.js";
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { MANIFEST } from "../../src/contract/index.js";
 import { endedJob } from "../support.js";
-import { data, type Options, Server } from "./client.js";
+import { data, type Server, startsServers } from "./client.js";
 
 /** What a client offers while a person fills in a template or a prompt. */
 
-const servers: Server[] = [];
-afterEach(async () => {
-  for (const server of servers.splice(0).reverse()) await server.dispose();
-});
-async function start(options: Options = {}): Promise<Server> {
-  const server = await Server.start(options);
-  servers.push(server);
-  return server;
-}
+const start = startsServers();
 
 const template = (rest: string) => ({
   type: "ref/resource" as const,

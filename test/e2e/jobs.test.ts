@@ -1,34 +1,13 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, describe, expect, test } from "vitest";
-import { data, type Options, Server, until } from "./client.js";
+import { describe, expect, test } from "vitest";
+import { FOREVER, forest as training } from "./calls.js";
+import { data, type Options, type Server, startsServers, until } from "./client.js";
 import { isAlive, processesOf, strangersTo } from "./processes.js";
 
 /** What a job promises whatever becomes of clients and servers. */
 
-const servers: Server[] = [];
-afterEach(async () => {
-  for (const server of servers.splice(0).reverse()) await server.dispose();
-});
-async function start(options: Options = {}): Promise<Server> {
-  const server = await Server.start(options);
-  servers.push(server);
-  return server;
-}
-
-const FOREVER = 10_000_000;
-
-/** A training that takes about `trees` / 300 seconds, or for ever (on stumps, to spare the memory). */
-const training = (trees: number, more: Record<string, unknown> = {}) => ({
-  framework: "sklearn",
-  config: {
-    algorithm: "RandomForestClassifier",
-    dataPath: data("digits.csv"),
-    targetColumn: "target",
-    hyperparameters: { n_estimators: trees, ...(trees === FOREVER && { max_depth: 2 }) },
-  },
-  ...more,
-});
+const start = startsServers();
 
 /** Boosting that measures each of its rounds on validation data. */
 const boosting = (numRounds: number) => ({

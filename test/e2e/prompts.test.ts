@@ -1,20 +1,12 @@
 import { join } from "node:path";
 import type { McpError } from "@modelcontextprotocol/sdk/types.js";
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { endedJob } from "../support.js";
-import { data, type Options, Server } from "./client.js";
+import { data, type Server, startsServers } from "./client.js";
 
 /** Prompts assemble calls from what the person has decided. */
 
-const servers: Server[] = [];
-afterEach(async () => {
-  for (const server of servers.splice(0).reverse()) await server.dispose();
-});
-async function start(options: Options = {}): Promise<Server> {
-  const server = await Server.start(options);
-  servers.push(server);
-  return server;
-}
+const start = startsServers();
 
 async function texts(server: Server, name: string, args: Record<string, string>) {
   const { messages } = await server.client.getPrompt({ name, arguments: args });

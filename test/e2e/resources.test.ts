@@ -14,22 +14,14 @@ import {
   ResourceListChangedNotificationSchema,
   ResourceUpdatedNotificationSchema,
 } from "@modelcontextprotocol/sdk/types.js";
-import { afterEach, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { MANIFEST } from "../../src/contract/index.js";
 import { endedJob, makeFifo } from "../support.js";
-import { data, type Options, Server, until } from "./client.js";
+import { data, type Server, startsServers, until } from "./client.js";
 
 /** Jobs, reports, metrics, logs, artifacts and schemas, as a client reads and follows them. */
 
-const servers: Server[] = [];
-afterEach(async () => {
-  for (const server of servers.splice(0).reverse()) await server.dispose();
-});
-async function start(options: Options = {}): Promise<Server> {
-  const server = await Server.start(options);
-  servers.push(server);
-  return server;
-}
+const start = startsServers();
 
 const FOREVER = 10_000_000;
 /** Seconds until Python has been started for the first time, on a machine that does much else. */

@@ -117,7 +117,7 @@ test("cancelled, then resumed by nextCall: as in one go", MINUTES, async () => {
 
   const { jobs } = (await server.call("job-list", {})).structuredContent as Json;
   expect(jobs.find((job: Json) => job.action === "resume" && job.state === "succeeded")).toEqual(
-    expect.objectContaining({ framework: "xgboost", exitCode: 0 }),
+    expect.objectContaining({ framework: "xgboost", exitCode: 0, resumes: id }),
   );
 
   const later = await errorOf("job-status", { jobId: id });

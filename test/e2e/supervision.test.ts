@@ -2,21 +2,13 @@ import { execFile, spawn } from "node:child_process";
 import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { afterEach, describe, expect, onTestFinished, test } from "vitest";
-import { BINARY, data, type Options, Server, serverEnvironment, until } from "./client.js";
+import { describe, expect, onTestFinished, test } from "vitest";
+import { BINARY, data, type Server, serverEnvironment, startsServers, until } from "./client.js";
 import { isAlive, processesOf } from "./processes.js";
 
 /** Memory limits, the order of the queue, and ending what another server has. */
 
-const servers: Server[] = [];
-afterEach(async () => {
-  for (const server of servers.splice(0).reverse()) await server.dispose();
-});
-async function start(options: Options = {}): Promise<Server> {
-  const server = await Server.start(options);
-  servers.push(server);
-  return server;
-}
+const start = startsServers();
 
 const run = promisify(execFile);
 const jobOf = (result: { structuredContent?: unknown }): any =>

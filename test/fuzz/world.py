@@ -1,7 +1,7 @@
 """Writes the files that hostile calls name: `world.py DIRECTORY`.
 
 `good/`: small tables that can be learned from; `bad/`: everything else that a path may lead to;
-`scripts/`: model scripts, of which one is fit for use; `out/`: places to write to, most of them not.
+`scripts/`: model scripts, one of them fit for use; `out/`: places to write to, few of which are.
 """
 
 import os
