@@ -20,8 +20,6 @@ from collections.abc import MutableMapping
 from pathlib import Path
 from typing import cast
 
-from ml_runner import environment
-
 Variables = MutableMapping[str, str]
 
 # Names the prefix that is active in this process and its children.
@@ -52,6 +50,9 @@ def activate() -> None:
         return
     variables = dict(os.environ)
     variables.pop(_PROBLEM, None)
+    # Here, since a supervisor that is started afresh needs none of it: 20 ms of imports.
+    from ml_runner import environment
+
     kind = environment.kind()
     switch(variables, kind, Path(sys.prefix), sys.executable)
     own = dict(variables)

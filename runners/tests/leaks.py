@@ -51,24 +51,46 @@ def check() -> None:
 
 
 def descendants() -> list[Process]:
-    """Every living process below this one; zombies are none."""
-    everything = {one.pid: one for one in map(_read, Path("/proc").glob("[0-9]*")) if one}
+    """Every living process below this one; zombies are none.
+
+    A look at /proc is no snapshot: who is forked behind the look, by a parent that ends before it
+    comes to it, is missed. So it counts only when the next look sees the same, zombies included.
+    """
+    seen = _look()
+    while (again := _look()) != seen:
+        seen = again
+    return [_describe(pid, parent) for pid, (parent, alive) in seen.items() if alive]
+
+
+def _look() -> dict[int, tuple[int, bool]]:
+    """By pid, the parent of each process below this one, and whether it lives or is a zombie."""
+    everything = {int(path.name): _stat(path) for path in Path("/proc").glob("[0-9]*")}
     below = {os.getpid()}
     before = 0
     while before < len(below):
         before = len(below)
-        below |= {one.pid for one in everything.values() if one.parent in below}
-    return [one for pid, one in everything.items() if pid in below and pid != os.getpid()]
+        below |= {pid for pid, fields in everything.items() if fields and int(fields[1]) in below}
+    return {
+        pid: (int(fields[1]), fields[0] not in ("Z", "X"))
+        for pid, fields in everything.items()
+        if fields and pid in below and pid != os.getpid()
+    }
 
 
-def _read(directory: Path) -> Process | None:
-    try:
-        fields = (directory / "stat").read_text().rpartition(")")[2].split()
+def _describe(pid: int, parent: int) -> Process:
+    directory = Path(f"/proc/{pid}")
+    command = ""
+    with contextlib.suppress(OSError):  # it may end meanwhile
         command = (directory / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except OSError:
-        return None  # it ended meanwhile
-    if fields[0] in "ZX":
-        return None
+    fields = _stat(directory)
     uptime = float(Path("/proc/uptime").read_text().split()[0])
-    started = int(fields[19]) / os.sysconf("SC_CLK_TCK")
-    return Process(int(directory.name), int(fields[1]), uptime - started, command.strip())
+    started = int(fields[19]) / os.sysconf("SC_CLK_TCK") if fields else uptime
+    return Process(pid, parent, uptime - started, command.strip())
+
+
+def _stat(directory: Path) -> list[str]:
+    """The fields behind the program's name: state, parent, …; none where the process has ended."""
+    try:
+        return (directory / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []

@@ -1,33 +1,30 @@
 import type { Rule } from "./action.js";
 import type { JsonSchema, Manifest } from "./manifest.js";
-import type { Json, Mend, Problem } from "./problems.js";
+import { isObject, type Json, type Mend, type Problem } from "./problems.js";
 
 /** What a call's schema cannot say: levels, frameworks, rules between keys. */
 
 /** Says of an unknown key that it is known on the other level: a config key beside `config`, or an argument inside it. */
 export function nameRightLevel(input: JsonSchema, args: Json, problems: Problem[]): void {
-  const configKeys = input.properties?.config?.properties ?? {};
-  const topKeys = input.properties ?? {};
-  for (const found of problems) {
-    const inConfig = found.key.startsWith("config.");
-    const name = inConfig ? found.key.slice("config.".length) : found.key;
-    if (!("sent" in found) || !found.message.includes("is not a known parameter")) continue;
-    if (!inConfig && Object.hasOwn(configKeys, name)) {
-      const free = (args.config as Json)[name] === undefined;
-      amend(
-        found,
-        `'${name}' belongs into 'config'`,
-        free ? { kind: "move", to: "config" } : undefined,
-      );
-    } else if (inConfig && name !== "config" && Object.hasOwn(topKeys, name)) {
-      const free = args[name] === undefined;
-      amend(
-        found,
-        `'${name}' belongs beside 'config', not into it`,
-        free ? { kind: "move", to: "top" } : undefined,
-      );
+  const { config: inner, ...top } = input.properties ?? {};
+  for (const found of problems.filter(isUnknownKey)) {
+    const name = found.key.replace(/^config\./, "");
+    if (name !== found.key) {
+      if (Object.hasOwn(top, name))
+        amend(found, `'${name}' belongs beside 'config', not into it`, move(name, args, "top"));
+    } else if (Object.hasOwn(inner?.properties ?? {}, name)) {
+      // A call that has forgotten config altogether is mended by making it.
+      amend(found, `'${name}' belongs into 'config'`, move(name, args.config ?? {}, "config"));
     }
   }
+}
+
+const isUnknownKey = (found: Problem) =>
+  "sent" in found && found.message.includes("is not a known parameter");
+
+/** Moves a key to its level, where its place there is free. */
+function move(name: string, level: unknown, to: "config" | "top"): Mend | undefined {
+  return isObject(level) && level[name] === undefined ? { kind: "move", to } : undefined;
 }
 
 function amend(found: Problem, message: string, mend: Mend | undefined): void {

@@ -44,8 +44,9 @@ function actionProblems(manifest: Manifest, name: string, args: unknown): Proble
   const beyondUse = unusable(args, "");
   if (beyondUse.length > 0) return beyondUse;
   const problems = check(action.input, args, "");
-  if (!isObject(args) || !isObject(args.config)) return problems;
+  if (!isObject(args)) return problems;
   nameRightLevel(action.input, args, problems);
+  if (!isObject(args.config)) return problems;
   return [
     ...problems,
     ...frameworkProblems(manifest, name, args, args.config),
@@ -117,7 +118,8 @@ function nextCall(
     else delete parent[name];
     if (mend.kind === "rename") parent[mend.to] = sent;
     if (mend.kind === "move" && mend.to === "top") mended[name] = sent;
-    if (mend.kind === "move" && mend.to === "config") (mended.config as Json)[name] = sent;
+    if (mend.kind === "move" && mend.to === "config")
+      mended.config = { ...(mended.config as Json | undefined), [name]: sent };
   }
   const input = manifest.tools[tool]?.input;
   const left = input ? toolProblems(input, mended) : actionProblems(manifest, tool, mended);

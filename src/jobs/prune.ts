@@ -45,7 +45,7 @@ export async function prune(store: Store, now: number): Promise<string[]> {
       // One that cannot be looked at or removed stays, and keeps no other from being seen to.
     }
   }
-  await store.forgetRequests(now - OLDEST_EMPTY);
+  await store.callerIds.forgetOrphans(now - OLDEST_EMPTY);
   return removed;
 }
 

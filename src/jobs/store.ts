@@ -1,4 +1,3 @@
-import { createHash } from "node:crypto";
 import {
   constants,
   type FileHandle,
@@ -7,33 +6,29 @@ import {
   open,
   readdir,
   readFile,
-  rename,
   rm,
   stat,
-  utimes,
-  writeFile,
 } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { customAlphabet } from "nanoid";
 import {
   type Answer,
-  type ErrorShape,
   type JobRequest,
   JobRequestSchema,
   PROTOCOL_VERSION,
 } from "../contract/index.js";
+import { CallerIds, type RequestKey } from "./caller-ids.js";
+import { withContinuation } from "./continuation.js";
+import { exists, parseJson, replace } from "./files.js";
+import { isId, newId } from "./ids.js";
 import { cannotWrite, damagedReport } from "./suffering.js";
 
-// As nanoid's own, without "-" and "_": an id may begin a command line's argument.
-const newId = customAlphabet("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz", 21);
 const YOUNG_MILLISECONDS = 60_000;
 const STOP = "stop.json";
-const ID = /^[A-Za-z0-9_-]{1,64}$/;
 
 /** The directories of jobs: the truth about them, shared with every server and command on the machine. */
 export class Store {
   readonly jobs: string;
-  readonly #requests: string;
+  readonly callerIds: CallerIds;
   /** When each job was made, once it is known: thousands of files are not to be looked at for a list. */
   readonly #madeAt = new Map<string, number>();
   #made: Promise<void> | null = null;
@@ -41,7 +36,7 @@ export class Store {
   /** @param home the state directory; made when first written to */
   constructor(private readonly home: string) {
     this.jobs = join(home, "jobs");
-    this.#requests = join(home, "requests");
+    this.callerIds = new CallerIds(join(home, "requests"), (id) => this.directory(id));
   }
 
   directory(id: string): string {
@@ -115,7 +110,7 @@ export class Store {
     build: (id: string) => JobRequest,
   ): Promise<{ request: JobRequest; made: boolean }> {
     await this.make();
-    const id = await this.#writing(() => this.#claim(key));
+    const id = await this.#writing(() => this.callerIds.claim(key));
     const known = await this.read(id);
     if (known) return { request: known, made: false };
     // Whoever makes the directory makes the job. A caller that died in between leaves an empty one.
@@ -133,30 +128,6 @@ export class Store {
     return { request, made: true };
   }
 
-  /** The id that belongs to a key: the first caller's, whoever else comes at the same time. */
-  async #claim(key: RequestKey): Promise<string> {
-    const path = this.#requestPath(key);
-    const known = await readIfThere(path);
-    if (known) {
-      // Its job may be gone and be made anew: pruning leaves it alone meanwhile.
-      if (!(await exists(this.directory(known)))) await utimes(path, new Date(), new Date());
-      return known;
-    }
-    const id = newId();
-    const temporary = `${path}.${id}`;
-    await writeFile(temporary, id, { flag: "wx", mode: 0o600 });
-    try {
-      // A link fails where the name is taken, and never shows a file that is not written yet.
-      await link(temporary, path);
-      return id;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-      return (await readIfThere(path)) ?? id;
-    } finally {
-      await rm(temporary, { force: true });
-    }
-  }
-
   async #appearing(id: string): Promise<JobRequest | null> {
     for (let waited = 0; waited < 1000; waited += 20) {
       const request = await this.read(id);
@@ -164,13 +135,6 @@ export class Store {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
     return null;
-  }
-
-  #requestPath({ principal, requestId }: RequestKey): string {
-    const digest = createHash("sha256")
-      .update(JSON.stringify([principal, requestId]))
-      .digest("hex");
-    return join(this.#requests, digest);
   }
 
   /** A job's request; null where there is no such job, or what is there is not one of ours. */
@@ -184,7 +148,7 @@ export class Store {
   }
 
   async #look(id: string): Promise<{ request: JobRequest | null; problem: string | null } | null> {
-    if (!ID.test(id)) return null;
+    if (!isId(id)) return null;
     let text: string;
     try {
       text = await readFile(join(this.directory(id), "request.json"), "utf8");
@@ -214,37 +178,15 @@ export class Store {
       const answer = JSON.parse(await readFile(path, "utf8"));
       // It appears whole. Its shape is the runner's to keep; what is no answer is a broken disk's.
       if (answer?.executionReport) return answer as Answer;
-      if (answer?.error?.type) return { error: await this.#withContinuation(id, answer.error) };
+      if (answer?.error?.type)
+        return {
+          error: await withContinuation(id, answer.error, (other) => this.directory(other)),
+        };
       return { error: damagedReport(id, path, "it holds no answer") };
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
       if (code === "ENOENT" || code === "ENOTDIR") return null;
       return { error: damagedReport(id, path, code ?? message) };
-    }
-  }
-
-  /** An error as it is to be told now: a run that another job has gone on with is not to be resumed. */
-  async #withContinuation(id: string, error: ErrorShape): Promise<ErrorShape> {
-    const by = await this.#continuedBy(id);
-    if (by === null) return error;
-    return {
-      ...error,
-      metadata: { ...error.metadata, continuedBy: by },
-      solution: `Job ${by} has gone on with it: send nextCall.`,
-      nextCall: { tool: "job-status", arguments: { jobId: by } },
-    };
-  }
-
-  /** The last job that went on with the run of a job, itself or by way of others; null: none. */
-  async #continuedBy(id: string): Promise<string | null> {
-    let last: string | null = null;
-    const seen = new Set([id]);
-    for (;;) {
-      const text = await readIfThere(join(this.directory(last ?? id), "continued.json"));
-      const by = text === null ? null : idIn(text);
-      if (by === null || seen.has(by)) return last;
-      seen.add(by);
-      last = by;
     }
   }
 
@@ -308,25 +250,9 @@ export class Store {
     const request = await this.read(id).catch(() => null);
     if (request && request.requestId !== null) {
       const { principal, requestId } = request;
-      await rm(this.#requestPath({ principal, requestId }), { force: true });
+      await this.callerIds.forget({ principal, requestId });
     }
     await rm(this.directory(id), { recursive: true, force: true });
-  }
-
-  /**
-   * Forgets the callers' own ids whose jobs are gone: the same id then stands for a new job.
-   *
-   * @param before milliseconds; younger ones may belong to a job that is being made
-   */
-  async forgetRequests(before: number): Promise<void> {
-    for (const name of await readdir(this.#requests).catch(() => [] as string[])) {
-      const path = join(this.#requests, name);
-      const entry = await stat(path).catch(() => null);
-      if (!entry || entry.mtimeMs > before) continue;
-      const id = await readFile(path, "utf8").catch(() => "");
-      if (ID.test(id) && (await exists(this.directory(id)))) continue;
-      await rm(path, { force: true }).catch(() => undefined);
-    }
   }
 
   /** The last bytes of one of a job's logs; empty where it printed nothing. */
@@ -351,12 +277,6 @@ export class Store {
   }
 }
 
-/** A caller's own id for a call. */
-export interface RequestKey {
-  readonly principal: string | null;
-  readonly requestId: string;
-}
-
 function firstCharacter(buffer: Buffer): number {
   let start = 0;
   while (start < 4 && ((buffer[start] ?? 0) & 0xc0) === 0x80) start += 1;
@@ -373,46 +293,5 @@ async function makeDirectory(path: string): Promise<void> {
       await makeDirectory(dirname(path));
       await makeDirectory(path);
     } else if (!(await stat(path).catch(() => null))?.isDirectory()) throw error;
-  }
-}
-
-async function replace(path: string, text: string): Promise<void> {
-  const temporary = `${path}.${process.pid}.tmp`;
-  await writeFile(temporary, text, { mode: 0o600 });
-  await rename(temporary, path);
-}
-
-async function readIfThere(path: string): Promise<string | null> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === "ENOENT" || code === "ENOTDIR") return null;
-    throw error;
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  return await stat(path).then(
-    () => true,
-    () => false,
-  );
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
-  }
-}
-
-/** The id in `{"by": "<id>"}`; null where that is something else. */
-function idIn(text: string): string | null {
-  try {
-    const { by } = JSON.parse(text) as { by?: unknown };
-    return typeof by === "string" && ID.test(by) ? by : null;
-  } catch {
-    return null;
   }
 }

@@ -15,3 +15,16 @@ export const forest = (trees: number, more: Record<string, unknown> = {}) => ({
   },
   ...more,
 });
+
+/** The call of a boosting that measures each of its rounds on validation data. */
+export const boosting = (numRounds: number, more: Record<string, unknown> = {}) => ({
+  framework: "xgboost",
+  config: {
+    algorithm: "XGBClassifier",
+    dataPath: data("digits.csv"),
+    targetColumn: "target",
+    validationSplit: 0.2,
+    numRounds,
+  },
+  ...more,
+});

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -153,6 +153,32 @@ export function startsServers(): (options?: Options) => Promise<Server> {
     servers.push(server);
     return server;
   };
+}
+
+/** Makes directories that are gone after each test of the file that calls this; links resolved. */
+export function makesFolders(): () => string {
+  const folders: string[] = [];
+  afterEach(() => {
+    for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
+  });
+  return () => {
+    const made = realpathSync(mkdtempSync(join(tmpdir(), "mlx-folder-")));
+    folders.push(made);
+    return made;
+  };
+}
+
+/** The job in the answer of a call that did not wait for its end. */
+export const jobOf = (result: { structuredContent?: unknown }): any =>
+  (result.structuredContent as any).job;
+
+/** All that a job has told so far. */
+export function eventsOf({ home }: { home: string }, id: string): any[] {
+  const path = join(home, "jobs", id, "events.ndjson");
+  if (!existsSync(path)) return [];
+  // The last line may be half written.
+  const lines = readFileSync(path, "utf8").split("\n").slice(0, -1);
+  return lines.filter(Boolean).map((line) => JSON.parse(line));
 }
 
 export { until } from "../support.js";

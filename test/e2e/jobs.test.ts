@@ -1,34 +1,21 @@
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { FOREVER, forest as training } from "./calls.js";
-import { data, type Options, type Server, startsServers, until } from "./client.js";
+import { boosting, FOREVER, forest as training } from "./calls.js";
+import {
+  data,
+  eventsOf,
+  jobOf,
+  type Options,
+  type Server,
+  startsServers,
+  until,
+} from "./client.js";
 import { isAlive, processesOf, strangersTo } from "./processes.js";
 
 /** What a job promises whatever becomes of clients and servers. */
 
 const start = startsServers();
-
-/** Boosting that measures each of its rounds on validation data. */
-const boosting = (numRounds: number) => ({
-  framework: "xgboost",
-  config: {
-    algorithm: "XGBClassifier",
-    dataPath: data("digits.csv"),
-    targetColumn: "target",
-    validationSplit: 0.2,
-    numRounds,
-  },
-});
-
-const jobOf = (result: { structuredContent?: unknown }): any =>
-  (result.structuredContent as any).job;
-const events = (server: Server, id: string): any[] =>
-  readFileSync(join(server.home, "jobs", id, "events.ndjson"), { encoding: "utf8", flag: "a+" })
-    .trim()
-    .split("\n")
-    .filter(Boolean)
-    .map((line) => JSON.parse(line));
 
 async function startTraining(server: Server, trees = FOREVER, more = {}): Promise<string> {
   const { id } = jobOf(await server.call("train", training(trees, { waitSeconds: 0, ...more })));
@@ -103,7 +90,7 @@ describe("waiting", () => {
     const { id } = jobOf(await server.call("train", { ...boosting(FOREVER), waitSeconds: 0 }));
     await until(
       "it makes progress",
-      () => events(server, id).filter(({ type }) => type === "progress").length > 1,
+      () => eventsOf(server, id).filter(({ type }) => type === "progress").length > 1,
     );
     const first = jobOf(await server.call("job-status", { jobId: id, since: 0 }));
     expect(first.metrics.length).toBeGreaterThan(0);
@@ -163,7 +150,7 @@ describe("stopping", () => {
     expect(jobOf(await server.call("job-cancel", { jobId: second }))).toMatchObject({
       state: "cancelled",
     });
-    expect(events(server, second).some(({ type }) => type === "started")).toBe(false);
+    expect(eventsOf(server, second).some(({ type }) => type === "started")).toBe(false);
     await server.call("job-cancel", { jobId: first });
   });
 });
@@ -184,7 +171,7 @@ describe("the queue", () => {
     for (const { metadata } of reports)
       expect(metadata.threads).toBe((await import("node:os")).availableParallelism());
     const spans = ids.map((id) => {
-      const all = events(server, id);
+      const all = eventsOf(server, id);
       return [all.find(({ type }) => type === "started").time, all.at(-1).time] as [number, number];
     });
     for (let i = 1; i < 3; i++) expect(spans[i]![0]).toBeGreaterThanOrEqual(spans[i - 1]![1]);

@@ -1,28 +1,14 @@
 import { execFileSync } from "node:child_process";
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { copyFileSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterEach, describe, expect, inject, test } from "vitest";
-import { data, type Options, Server } from "./client.js";
+import { describe, expect, inject, test } from "vitest";
+import { data, makesFolders, Server, startsServers } from "./client.js";
 
 /** Where paths are taken from, what is out of bounds, and which Python a job runs in. */
 
-const servers: Server[] = [];
-const folders: string[] = [];
-afterEach(async () => {
-  for (const server of servers.splice(0)) await server.dispose();
-  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
-});
-async function start(options: Options): Promise<Server> {
-  const server = await Server.start(options);
-  servers.push(server);
-  return server;
-}
-function folder(): string {
-  const made = mkdtempSync(join(tmpdir(), "mlx-place-"));
-  folders.push(made);
-  return made;
-}
+// Folders are removed when the servers in them have ended: the hook that came first runs last.
+const folder = makesFolders();
+const start = startsServers();
 
 const tree = (dataPath: string, more: Record<string, unknown> = {}) => ({
   framework: "sklearn",

@@ -17,26 +17,15 @@ import {
 import { describe, expect, test } from "vitest";
 import { MANIFEST } from "../../src/contract/index.js";
 import { endedJob, makeFifo } from "../support.js";
+import { boosting, FOREVER } from "./calls.js";
 import { data, type Server, startsServers, until } from "./client.js";
 
 /** Jobs, reports, metrics, logs, artifacts and schemas, as a client reads and follows them. */
 
 const start = startsServers();
 
-const FOREVER = 10_000_000;
 /** Seconds until Python has been started for the first time, on a machine that does much else. */
 const PATIENCE = 45;
-const boosting = (numRounds: number, more: Record<string, unknown> = {}) => ({
-  framework: "xgboost",
-  config: {
-    algorithm: "XGBClassifier",
-    dataPath: data("digits.csv"),
-    targetColumn: "target",
-    validationSplit: 0.2,
-    numRounds,
-  },
-  ...more,
-});
 const startForever = async (server: Server): Promise<string> =>
   ((await server.call("train", boosting(FOREVER, { waitSeconds: 0 }))).structuredContent as any).job
     .id;

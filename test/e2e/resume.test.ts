@@ -2,7 +2,8 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { data, Server, until } from "./client.js";
+import { boosting } from "./calls.js";
+import { data, eventsOf, jobOf, Server, until } from "./client.js";
 
 /** Interrupted trainings go on by the very call that the error proposes, to the model of an undisturbed one. */
 
@@ -17,35 +18,20 @@ afterAll(async () => {
   await server.dispose();
 });
 
-const boosting = (outputDir: string, numRounds: number, more: Json = {}) => ({
-  framework: "xgboost",
-  config: {
-    algorithm: "XGBClassifier",
-    dataPath: data("digits.csv"),
-    targetColumn: "target",
-    validationSplit: 0.2,
-    numRounds,
-    hyperparameters: { max_depth: 2, subsample: 0.7 },
-    checkpoint: true,
-    checkpointInterval: 10,
-    seed: 1,
-  },
-  outputDir,
-  ...more,
-});
+const sampled = (outputDir: string, numRounds: number) => {
+  const { config, ...call } = boosting(numRounds, { outputDir });
+  const more = { checkpoint: true, checkpointInterval: 10, seed: 1 };
+  return {
+    ...call,
+    config: { ...config, hyperparameters: { max_depth: 2, subsample: 0.7 }, ...more },
+  };
+};
 
 const digest = (path: string) =>
   createHash("sha256")
     .update(readFileSync(join(server.cwd, path)))
     .digest("hex");
-const jobOf = (result: { structuredContent?: unknown }): Json =>
-  (result.structuredContent as Json).job;
-const events = (id: string): Json[] =>
-  readFileSync(join(server.home, "jobs", id, "events.ndjson"), { encoding: "utf8", flag: "a+" })
-    .trim()
-    .split("\n")
-    .filter(Boolean)
-    .map((line) => JSON.parse(line));
+const events = (id: string): Json[] => eventsOf(server, id);
 
 async function startAndWaitForCheckpoint(args: Json): Promise<string> {
   const { id } = jobOf(await server.call("train", { ...args, waitSeconds: 0 }));
@@ -73,7 +59,7 @@ async function follow(error: Json, change: Json = {}): Promise<Json> {
 const MINUTES = { timeout: 180_000 };
 
 test("cancelled, then resumed by nextCall: as in one go", MINUTES, async () => {
-  const id = await startAndWaitForCheckpoint(boosting("cut", 100_000));
+  const id = await startAndWaitForCheckpoint(sampled("cut", 100_000));
   const running = await errorOf("resume", { config: { jobId: id } });
   expect(running).toMatchObject({
     type: "invalid-configuration",
@@ -109,7 +95,7 @@ test("cancelled, then resumed by nextCall: as in one go", MINUTES, async () => {
     resumedFrom: { jobId: id, unit: "round", done },
     python: { why: "the run that goes on began in it" },
   });
-  const whole = await server.report("train", boosting("whole", rounds));
+  const whole = await server.report("train", sampled("whole", rounds));
   expect(resumed.metrics).toEqual(whole.metrics);
   expect(resumed.warnings).toEqual(whole.warnings);
   expect(digest("cut/model.ubj")).toBe(digest("whole/model.ubj"));
@@ -156,7 +142,7 @@ test("out of time, then resumed by nextCall with a longer timeout", MINUTES, asy
 });
 
 test("its process killed, then resumed by nextCall; and again", MINUTES, async () => {
-  const id = await startAndWaitForCheckpoint(boosting("killed", 100_000));
+  const id = await startAndWaitForCheckpoint(sampled("killed", 100_000));
   const started = events(id).find(({ type }) => type === "started")!;
   process.kill(started.pid, "SIGKILL");
   const error = await errorOf("job-status", { jobId: id, waitSeconds: 50 });
@@ -171,7 +157,7 @@ test("its process killed, then resumed by nextCall; and again", MINUTES, async (
   const done = again.metadata.lastCheckpoint.done;
   const resumed = await follow(again, { numRounds: done + 12 });
   expect(resumed.metadata.finalRound).toBe(done + 12);
-  await server.report("train", boosting("undisturbed", done + 12));
+  await server.report("train", sampled("undisturbed", done + 12));
   expect(digest("killed/model.ubj")).toBe(digest("undisturbed/model.ubj"));
 });
 
@@ -181,6 +167,24 @@ describe("what cannot be resumed", () => {
     expect(error.type).toBe("job-not-found");
     const { tool, arguments: args } = error.nextCall;
     expect((await server.call(tool, args)).structuredContent).toHaveProperty("jobs");
+  });
+
+  test("a checkpoint that is not there: that of its run is proposed, and goes on", async () => {
+    const done = 40;
+    await server.report("train", sampled("kept", done));
+    const error = await errorOf("resume", {
+      config: { checkpointPath: "kept/checkpoints/nope.json", numRounds: done + 5 },
+    });
+    expect(error).toMatchObject({ type: "model-loading-error", nextCall: { tool: "resume" } });
+    expect((await follow(error)).metadata.finalRound).toBe(done + 5);
+  });
+
+  test("a call that forgot config is given back mended", async () => {
+    const error = await errorOf("resume", { jobId: "nobody" });
+    expect(error.nextCall).toEqual({
+      tool: "resume",
+      arguments: { config: { jobId: "nobody" } },
+    });
   });
 
   test("a directory without a run", async () => {

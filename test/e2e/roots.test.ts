@@ -3,40 +3,24 @@ import {
   copyFileSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
-  realpathSync,
   renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { Worker } from "node:worker_threads";
-import { afterEach, describe, expect, inject, test } from "vitest";
-import { data, type Options, Server } from "./client.js";
+import { describe, expect, inject, test } from "vitest";
+import { data, makesFolders, startsServers } from "./client.js";
 
 /** What is out of bounds, whoever names it and however; and files that are none. */
 
-const servers: Server[] = [];
-const folders: string[] = [];
-afterEach(async () => {
-  for (const server of servers.splice(0)) await server.dispose();
-  for (const folder of folders.splice(0)) rmSync(folder, { recursive: true, force: true });
-});
-async function start(options: Options): Promise<Server> {
-  const server = await Server.start(options);
-  servers.push(server);
-  return server;
-}
-function folder(): string {
-  const made = realpathSync(mkdtempSync(join(tmpdir(), "mlx-roots-")));
-  folders.push(made);
-  return made;
-}
+// Folders are removed when the servers in them have ended: the hook that came first runs last.
+const folder = makesFolders();
+const start = startsServers();
 
 const tree = (dataPath: string, more: Record<string, unknown> = {}) => ({
   framework: "sklearn",

@@ -3,7 +3,16 @@ import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { BINARY, data, type Server, serverEnvironment, startsServers, until } from "./client.js";
+import {
+  BINARY,
+  data,
+  eventsOf,
+  jobOf,
+  type Server,
+  serverEnvironment,
+  startsServers,
+  until,
+} from "./client.js";
 import { isAlive, processesOf } from "./processes.js";
 
 /** Memory limits, the order of the queue, and ending what another server has. */
@@ -11,16 +20,8 @@ import { isAlive, processesOf } from "./processes.js";
 const start = startsServers();
 
 const run = promisify(execFile);
-const jobOf = (result: { structuredContent?: unknown }): any =>
-  (result.structuredContent as any).job;
-const events = (server: Server, id: string): any[] =>
-  readFileSync(join(server.home, "jobs", id, "events.ndjson"), { encoding: "utf8", flag: "a+" })
-    .trim()
-    .split("\n")
-    .filter(Boolean)
-    .map((line) => JSON.parse(line));
 const startedAt = (server: Server, id: string): number | undefined =>
-  events(server, id).find(({ type }) => type === "started")?.time;
+  eventsOf(server, id).find(({ type }) => type === "started")?.time;
 
 /** A training of a user's own estimator, whose `fit` is `body`. */
 function scripted(server: Server, name: string, body: string) {
@@ -140,7 +141,7 @@ describe("a light job in another server's resident process", () => {
     const { id } = jobOf(await server.call("predict", call));
     await until("it runs", () => startedAt(server, id) !== undefined);
     // It takes seconds; from here on, for ever.
-    process.kill(events(server, id)[0].pid, "SIGSTOP");
+    process.kill(eventsOf(server, id)[0].pid, "SIGSTOP");
     return { server, id };
   }
 

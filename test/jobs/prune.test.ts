@@ -121,9 +121,9 @@ test("a caller's own id is forgotten with its job, and then stands for a new one
   expect(second.request.id).not.toBe(first.request.id);
   // Where a crash took the job alone, the entry goes once it is old.
   rmSync(store.directory(second.request.id), { recursive: true });
-  await store.forgetRequests(Date.now() - 1000 * HOUR);
+  await store.callerIds.forgetOrphans(Date.now() - 1000 * HOUR);
   expect(readdirSync(join(home, "requests"))).toHaveLength(1);
-  await store.forgetRequests(Date.now() + 1000);
+  await store.callerIds.forgetOrphans(Date.now() + 1000);
   expect(readdirSync(join(home, "requests"))).toEqual([]);
 });
 

@@ -1,7 +1,7 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { expect } from "vitest";
-import { data, type Server } from "../e2e/client.js";
+import { data, eventsOf, type Server } from "../e2e/client.js";
 import { isAlive, processesOf } from "../e2e/processes.js";
 import { until } from "../support.js";
 
@@ -37,14 +37,6 @@ export async function start(server: Server, call: Record<string, unknown>): Prom
 }
 
 export const directoryOf = (server: Server, id: string) => join(server.home, "jobs", id);
-
-export function eventsOf(server: Server, id: string): any[] {
-  const path = join(directoryOf(server, id), "events.ndjson");
-  if (!existsSync(path)) return [];
-  // The last line may be half written.
-  const lines = readFileSync(path, "utf8").split("\n").slice(0, -1);
-  return lines.filter(Boolean).map((line) => JSON.parse(line));
-}
 
 /** The `started` event of a job, once it is there. */
 export async function startOf(server: Server, id: string): Promise<any> {

@@ -1,12 +1,11 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { data, Server } from "../e2e/client.js";
+import { data, eventsOf, Server } from "../e2e/client.js";
 import { isAlive, strangersTo } from "../e2e/processes.js";
 import { randomNumbers, seedOf, times, until } from "../support.js";
 import {
   directoryOf,
-  eventsOf,
   expectMendedByNextCall,
   expectOneLife,
   forest,

@@ -2,10 +2,10 @@ import { mkdtempSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
-import { Server } from "../e2e/client.js";
+import { eventsOf, Server } from "../e2e/client.js";
 import { isAlive } from "../e2e/processes.js";
 import { times, until } from "../support.js";
-import { eventsOf, expectOneLife, forest, kill, start } from "./killing.js";
+import { expectOneLife, forest, kill, start } from "./killing.js";
 
 /** Four servers share one state directory; two of them are killed in the midst of it. */
 

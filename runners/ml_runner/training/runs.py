@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_runner import bounds, errors, files, paths
+from ml_runner import bounds, calls, errors, files, paths
 from ml_runner.process import adopt
 from ml_runner.process.history import History
 from ml_runner.training import checkpoints, run_directory
@@ -59,8 +59,13 @@ def find(job: Job) -> Run:
     if job.config.get("runDir") is not None:
         return _in(job, job.resolve(job.config["runDir"], key="config.runDir"))
     path = job.resolve(job.config["checkpointPath"], key="config.checkpointPath")
-    found = checkpoints.read(path)
-    directory = _directory_of(found.path)
+    directory = _directory_of(path)
+    try:
+        found = checkpoints.read(path)
+    except errors.ModelLoadingError as error:
+        if run_directory.read(directory) is not None:
+            error.next_call = calls.repeat(job, {"checkpointPath": None, "runDir": str(directory)})
+        raise
     record = run_directory.read(directory) or {}
     _refuse_running(job, record.get("jobId"))
     complete = record.get("status") == "succeeded"

@@ -70,10 +70,12 @@ def _action_problems(name: str, arguments: Any) -> list[Problem]:
         return beyond_use
     action = manifest.action(name)
     problems = schema.check(action["input"], arguments, "")
-    if not isinstance(arguments, dict) or not isinstance(arguments.get("config"), dict):
+    if not isinstance(arguments, dict):
         return problems
-    config: Json = arguments["config"]
     rules.name_right_level(action["input"], arguments, problems)
+    config: Any = arguments.get("config")
+    if not isinstance(config, dict):
+        return problems
     return [
         *problems,
         *rules.framework_problems(name, arguments, config),
@@ -121,7 +123,8 @@ def _next_call(tool: str, arguments: Any, problems: list[Problem]) -> Json | Non
         if kind == "rename":
             parent[value] = problem.details["sent"]
         elif kind == "move":
-            (mended if value == "top" else mended["config"])[name] = problem.details["sent"]
+            into = mended if value == "top" else mended.setdefault("config", {})
+            into[name] = problem.details["sent"]
     if _action_problems(tool, mended):
         return None
     return {"tool": tool, "arguments": mended}

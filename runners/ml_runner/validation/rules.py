@@ -5,6 +5,8 @@ The twin of ``src/contract/call-rules.ts``.
 
 from __future__ import annotations
 
+from typing import Any
+
 from ml_runner import manifest
 from ml_runner.validation.problems import Json, Problem
 
@@ -13,6 +15,8 @@ def name_right_level(schema: Json, arguments: Json, problems: list[Problem]) -> 
     """Says of an unknown key that it is known on the other level: beside, or inside, config."""
     top: Json = schema["properties"]
     inner: Json = top["config"].get("properties", {})
+    # A call that has forgotten config altogether is mended by making it.
+    config: Any = arguments.get("config", {})
     for found in problems:
         if "is not a known parameter" not in found.message:
             continue
@@ -20,7 +24,8 @@ def name_right_level(schema: Json, arguments: Json, problems: list[Problem]) -> 
         name = found.key.removeprefix("config.")
         if not in_config and name in inner:
             found.message = f"'{name}' belongs into 'config'"
-            found.mend = ("move", "config") if name not in arguments["config"] else None
+            free = isinstance(config, dict) and name not in config
+            found.mend = ("move", "config") if free else None
         elif in_config and name != "config" and name in top:
             found.message = f"'{name}' belongs beside 'config', not into it"
             found.mend = ("move", "top") if name not in arguments else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -178,7 +180,6 @@ def orphaned_pip(locks: Path, environments: Path) -> Iterator[subprocess.Popen[s
     process.kill()
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_killed_setup_takes_pip_with_it(
     orphaned_pip: subprocess.Popen[str], environments: Path
 ) -> None:
@@ -193,13 +194,11 @@ def test_killed_setup_takes_pip_with_it(
 
 def writers_below(directory: Path) -> list[str]:
     found: list[str] = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            command = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except OSError:
-            continue
-        if str(directory) in command and "pip" in command:
-            found.append(command)
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            command = " ".join(process.cmdline())
+            if str(directory) in command and "pip" in command:
+                found.append(command)
     return found
 
 

@@ -23,7 +23,8 @@ COMPILER = shutil.which("cc")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of the library."""
     if COMPILER is None:
-        pytest.skip("there is no C compiler to make the driver's library with")
+        # Nothing that Python could stand in with is loaded by ctypes as a driver's library is.
+        pytest.skip("no C compiler (cc): the library that stands for the driver's cannot be made")
     library = tmp_path_factory.mktemp("nvml") / "libnvidia-ml.so.1"
     source = Path(__file__).with_name("fake_nvml.c")
     subprocess.run([COMPILER, "-shared", "-fPIC", "-o", library, source], check=True)
@@ -212,6 +213,7 @@ def test_memory_and_utilisation_of_its_gpu_stand_in_the_report(lab: Lab, driver:
     assert metadata["gpuUtilization"]["max"] == 80
 
 
+# What the library above answers is ours; only a machine with a GPU can say what a driver does.
 @pytest.mark.skipif(not os.path.exists("/dev/nvidia0"), reason="this machine has no NVIDIA GPU")
 def test_a_real_gpu_is_described_and_sampled() -> None:
     with nvml.open_nvml() as library:
