@@ -32,9 +32,7 @@ for name, load in {
     write(name, load(as_frame=True).frame)
 
 iris = datasets.load_iris(as_frame=True)
-frame = iris.frame.rename(
-    columns=lambda column: column.removesuffix(" (cm)").replace(" ", "_")
-)
+frame = iris.frame.rename(columns=lambda column: column.removesuffix(" (cm)").replace(" ", "_"))
 frame["species"] = iris.target_names[iris.target]
 write("iris", frame.drop(columns="target"))
 

@@ -49,9 +49,7 @@ def make(kind: str, directory: Path) -> Path:
 def _uv(directory: Path) -> Path:
     uv = shutil.which("uv")
     if uv:
-        subprocess.run(
-            [uv, "venv", "-q", "--python", sys.executable, directory], check=True
-        )
+        subprocess.run([uv, "venv", "-q", "--python", sys.executable, directory], check=True)
         return directory
     venv.create(directory, symlinks=True)
     with (directory / "pyvenv.cfg").open("a") as file:

@@ -37,9 +37,7 @@ def f1(model, X, y):
 
 model = make_pipeline(
     StandardScaler(),
-    RandomForestClassifier(
-        n_estimators=100, max_depth=10, min_samples_split=2, random_state=0
-    ),
+    RandomForestClassifier(n_estimators=100, max_depth=10, min_samples_split=2, random_state=0),
 )
 folds = cross_validate(
     model, X, y, cv=StratifiedKFold(5), scoring={"accuracy": "accuracy", "f1": f1}
@@ -71,9 +69,7 @@ print(
             ),
             "evaluation": {
                 "accuracy": accuracy_score(test["label"], predicted),
-                "precision": precision_score(
-                    test["label"], predicted, pos_label=positive
-                ),
+                "precision": precision_score(test["label"], predicted, pos_label=positive),
                 "recall": recall_score(test["label"], predicted, pos_label=positive),
                 "f1Score": f1_score(test["label"], predicted, pos_label=positive),
                 "confusionMatrix": confusion_matrix(test["label"], predicted).tolist(),

@@ -60,9 +60,7 @@ def held_out(run: dict) -> dict:
         data = module.build_datasets({"dataPath": run["table"]})
         X, y = data.tensors
         model = maker()
-    train, held = train_test_split(
-        np.arange(len(X)), test_size=run["split"], random_state=0
-    )
+    train, held = train_test_split(np.arange(len(X)), test_size=run["split"], random_state=0)
     answer = {
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "rows": len(train),
@@ -117,8 +115,4 @@ if __name__ == "__main__":
     if sys.argv[1] == "images":
         write(Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))
     else:
-        print(
-            json.dumps(
-                {name: held_out(run) for name, run in json.load(sys.stdin).items()}
-            )
-        )
+        print(json.dumps({name: held_out(run) for name, run in json.load(sys.stdin).items()}))
