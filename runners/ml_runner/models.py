@@ -232,7 +232,12 @@ def read(path: Path, *, allow_pickle: bool = False, without_scripts: bool = Fals
         if without_scripts:
             raise Decline("the model brings a script")
         descriptors.import_script(path, descriptor["script"])
-    model = adapter.load(path, data, _description(descriptor))
+    try:
+        model = adapter.load(path, data, _description(descriptor))
+    except errors.ModelLoadingError as error:
+        if warnings:  # why a description that is there was of no use
+            error.message += f"; {warnings[0]}"
+        raise
     if descriptor is not None:
         warnings += _other_versions(descriptor["versions"])
     return Loaded(model, adapter, path, descriptor, safe, warnings)

@@ -276,9 +276,35 @@ test("the executor's own model, its file cut off or changed", async () => {
       config: { modelPath: "own", inputData: data("iris.csv") },
     });
     expect(error.type).toBe("model-loading-error");
+    expect(error.message).toContain("has changed since it was described");
     expect(existsSync(join(server.cwd, "has-run"))).toBe(false);
     writeFileSync(path, whole);
   }
+});
+
+test("labels that the network has never seen are refused, whatever reads them", async () => {
+  await server.report("train", call({}, { outputDir: "three" }));
+  writeFileSync(
+    join(server.cwd, "strange.csv"),
+    readFileSync(data("iris.csv"), "utf8").replace(/virginica$/m, "orchid"),
+  );
+  const error = await server.error("evaluate", {
+    config: { modelPath: "three", dataPath: "strange.csv" },
+  });
+  expect(error).toMatchObject({
+    type: "data-loading-error",
+    metadata: { column: "species", unknown: ["orchid"] },
+  });
+});
+
+test("one row left over for BatchNorm: nextCall trains", async () => {
+  const error = await server.error(
+    "train",
+    call({ dataPath: "odd.csv", batchSize: 8, modelArgs: { norm: true } }),
+  );
+  expect(error.solution).toMatch(/33 rows, 8 a batch.*batchSize: 9/);
+  const { tool, arguments: args } = error.nextCall as any;
+  expect((await server.report(tool, args)).status).toBe("success");
 });
 
 test("cancelled within an epoch, resumed by nextCall: as in one go", async () => {

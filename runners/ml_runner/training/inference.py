@@ -20,6 +20,7 @@ from ml_runner.training.metrics import Outputs
 
 if TYPE_CHECKING:
     from ml_runner.data.samples import Samples
+    from ml_runner.frameworks.base import Model
     from ml_runner.job import Job
     from ml_runner.models import Loaded
 
@@ -62,7 +63,7 @@ def rows_for(job: Job, loaded: Loaded, key: str, *, with_target: bool) -> Rows:
     """
     spec = (loaded.descriptor or {}).get("samples")
     if spec is not None:
-        return _samples_for(job, spec, key, with_target=with_target)
+        return _samples_for(job, loaded.model, spec, key, with_target=with_target)
     if isinstance(loaded.model, TakesSamples):
         return _samples_anew(job, loaded.model, key, with_target=with_target)
     table = tables.read(job, key)
@@ -84,7 +85,9 @@ def rows_for(job: Job, loaded: Loaded, key: str, *, with_target: bool) -> Rows:
     return rows
 
 
-def _samples_for(job: Job, spec: Mapping[str, Any], key: str, *, with_target: bool) -> Rows:
+def _samples_for(
+    job: Job, model: Model, spec: Mapping[str, Any], key: str, *, with_target: bool
+) -> Rows:
     from ml_runner.data import samples
 
     found = samples.read_like(
@@ -96,7 +99,7 @@ def _samples_for(job: Job, spec: Mapping[str, Any], key: str, *, with_target: bo
         warn=job.warn,
         target_path=_target_path(job),
     )
-    return _rows_of(job, found, with_target=with_target)
+    return _rows_of(job, model, found, with_target=with_target)
 
 
 def _samples_anew(job: Job, model: TakesSamples, key: str, *, with_target: bool) -> Rows:
@@ -114,7 +117,7 @@ def _samples_anew(job: Job, model: TakesSamples, key: str, *, with_target: bool)
         target_path=_target_path(job),
     )
     model.meet(found, job.warn)
-    return _rows_of(job, found, with_target=with_target)
+    return _rows_of(job, model, found, with_target=with_target)
 
 
 def _target_path(job: Job) -> Path | None:
@@ -122,13 +125,24 @@ def _target_path(job: Job) -> Path | None:
     return None if target is None else job.resolve(target, key="config.targetData")
 
 
-def _rows_of(job: Job, found: Samples, *, with_target: bool) -> Rows:
+def _rows_of(job: Job, model: Model, found: Samples, *, with_target: bool) -> Rows:
+    from ml_runner.data import samples
+
     names = {} if found.names is None else {"sample": [str(name) for name in found.names]}
     rows = Rows(found, found.source, names)
     if with_target:
+        assert found.targets is not None
         schema = found.spec.get("schema") or {}
-        rows.target = found.targets
         rows.target_name = job.config.get("targetColumn") or schema.get("target") or "class"
+        encoded = samples.encode(
+            found.targets,
+            task=model.task,
+            where=f"'{found.source}'",
+            warn=job.warn,
+            classes=model.classes,
+            column=str(rows.target_name),
+        )
+        rows.target = samples.truth(found.targets, encoded)
     return rows
 
 

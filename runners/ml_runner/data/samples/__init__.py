@@ -8,7 +8,7 @@ from ml_runner.data.samples.reading import kind_of, read, read_anew, read_like, 
 from ml_runner.data.samples.scaling import Scaling
 from ml_runner.data.samples.split import hold_out
 from ml_runner.data.samples.table import TableSamples
-from ml_runner.data.samples.targets import MULTI_LABEL, Encoded, encode
+from ml_runner.data.samples.targets import MULTI_LABEL, Encoded, encode, truth
 
 __all__ = [
     "MULTI_LABEL",
@@ -32,4 +32,5 @@ __all__ = [
     "read_anew",
     "read_like",
     "scaled",
+    "truth",
 ]

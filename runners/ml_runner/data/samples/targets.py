@@ -69,6 +69,18 @@ def encode(
     return _regression(targets, where, column)
 
 
+def truth(targets: np.ndarray, encoded: Encoded) -> np.ndarray:
+    """Targets as a model's predictions are: the labels themselves; numbers as they were given.
+
+    Args:
+        targets: what ``encoded`` was made of.
+        encoded: with the classes of the model.
+    """
+    if encoded.classes is not None:
+        return np.asarray(encoded.classes)[encoded.values]
+    return targets.reshape(encoded.values.shape)
+
+
 def infer_task(targets: np.ndarray, column: str, warn: Warn) -> str:
     """The task that targets suggest where nothing else says it; see ``encode``."""
     if targets.dtype.kind not in "iuf":

@@ -29,11 +29,13 @@ class Running:
         job: whose call a ``nextCall`` corrects.
         batch_size: rows of a batch at present (it may have been halved).
         parameters: numbers in the model's parameters.
+        rows: that an epoch trains on.
     """
 
     job: Job | None = None
     batch_size: int | None = None
     parameters: int | None = None
+    rows: int | None = None
 
 
 _running = Running()
@@ -41,11 +43,14 @@ _running = Running()
 
 @contextlib.contextmanager
 def running(
-    job: Job | None = None, batch_size: int | None = None, parameters: int | None = None
+    job: Job | None = None,
+    batch_size: int | None = None,
+    parameters: int | None = None,
+    rows: int | None = None,
 ) -> Iterator[None]:
-    """Within it, and for what it raised, ``explain`` knows job, batch size and model."""
+    """Within it, and for what it raised, ``explain`` knows job, batch size, model and data."""
     global _running
-    _running = Running(job, batch_size, parameters)
+    _running = Running(job, batch_size, parameters, rows)
     yield
     # Left as it is where something was raised: it is explained after this block.
     _running = Running()
@@ -150,7 +155,7 @@ def _smaller() -> tuple[str, dict[str, Any] | None]:
         return "Use a smaller model, or smaller inputs.", None
     half = size // 2
     next_call = None
-    if job is not None and "batchSize" in job.config:
+    if job is not None:
         next_call = calls.repeat(job, config={"batchSize": half})
     return (
         f"Reduce batch size (currently {size}) or model size. Try batchSize: {half}",
@@ -240,7 +245,22 @@ def _raised_in_worker(error: Exception, exception: str) -> errors.ExecutorError:
 
 def _known_failure(error: Exception, said: str) -> errors.ExecutorError | None:
     known = recognise(said)
-    return None if known is None else training_failure(error, solution=known[0], metadata=known[1])
+    if known is None:
+        return None
+    failure = training_failure(error, solution=known[0], metadata=known[1])
+    if "Expected more than 1 value per channel" in said:
+        _leave_no_single_row(failure)
+    return failure
+
+
+def _leave_no_single_row(failure: errors.ExecutorError) -> None:
+    """For the error of a batch of one row: the next batch size that leaves none over."""
+    size, rows, job = _running.batch_size, _running.rows, _running.job
+    if job is None or not size or not rows or rows < 2 or rows % size != 1 % size:
+        return
+    better = next(each for each in range(size + 1, rows + 2) if rows % each != 1)
+    failure.solution += f" Of {rows} rows, {size} a batch leave one over: try batchSize: {better}."
+    failure.next_call = calls.repeat(job, {"batchSize": better})
 
 
 def _where(failure: errors.ExecutorError) -> str:

@@ -271,7 +271,7 @@ class TorchNetwork:
             watch.restore(start.state)
             for note in loop.restore(start.contents["pt"]):
                 self._job.warn(note)
-        with failures.running(self._job, self._batch_size, self._size):
+        with failures.running(self._job, self._batch_size, self._size, self._train.rows):
             devices.keep_freed_memory()
             loop.run()
         return TorchModel.trained(
@@ -335,7 +335,8 @@ class TorchNetwork:
         """See ``frameworks.base.Network``."""
         if isinstance(part, Part):
             assert part.samples.targets is not None
-            return model.outputs(part.samples), part.samples.targets
+            true = data_samples.truth(part.samples.targets, part.encoded)
+            return model.outputs(part.samples), true
         feed = self._own_feed(part, None)
         part.rows = feed.rows
         outputs, truth = [], []

@@ -112,8 +112,9 @@ def test_the_hosts_memory(function: Callable[[], Any], size: int | None) -> None
     assert error.metadata["frame"]["file"] == __file__
 
 
-def test_the_next_call_halves_the_batch(tmp_path: Path) -> None:
-    config = {"modelScript": "m.py", "batchSize": 128}
+@pytest.mark.parametrize("sent", [{"batchSize": 128}, {}])
+def test_the_next_call_halves_the_batch(tmp_path: Path, sent: dict[str, int]) -> None:
+    config = {"modelScript": "m.py", **sent}
     record = {"id": "a", "baseDir": str(tmp_path), "roots": None, "threads": 1, "python": {},
               "request": {"action": "train", "framework": "pytorch", "config": config}}  # fmt: skip
     (tmp_path / "request.json").write_text(json.dumps(record))
