@@ -36,6 +36,11 @@ def bind(roots: Sequence[str | os.PathLike[str]] | None, *own: Path) -> None:
         _roots = [Path(os.path.realpath(root)) for root in [*roots, *own]]
 
 
+def current() -> list[Path] | None:
+    """What this process is bound to, for ``bind`` in another one of the same job."""
+    return None if _roots is None else list(_roots)
+
+
 @contextlib.contextmanager
 def bound(roots: Sequence[str | os.PathLike[str]] | None) -> Generator[None, None, None]:
     """``bind`` for a while; afterwards there is no bound."""

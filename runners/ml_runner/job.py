@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Generator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ml_runner import activation, bounds, errors, files, paths
 
@@ -34,6 +34,12 @@ ETA_AFTER_SHARE = 0.1
 # The file in its directory by which a job shows that it has taken note of a request to stop.
 STOPPING = "stopping"
 
+# What a job has come to be since it read its record: the processes of one job hand it on.
+_HANDED_ON = (
+    "request", "config", "action", "base_dir", "threads", "started_at", "warnings", "defaults",
+    "last_checkpoint", "new_total", "_output_dir",
+)  # fmt: skip
+
 
 class Job:
     """The job in whose process this code runs.
@@ -41,7 +47,14 @@ class Job:
     Args:
         directory: the job's directory; holds ``request.json``.
         light: runs in the resident process (nothing is fsynced, no signals are handled).
+
+    Attributes:
+        rank: which of the job's processes this is (``process.ranks``); 0: the one that speaks.
+        ranks: how many there are.
     """
+
+    rank = 0
+    ranks = 1
 
     def __init__(self, directory: Path, *, light: bool = False) -> None:
         self.directory = directory
@@ -185,6 +198,19 @@ class Job:
         self.request, self.config, self.action = request, request["config"], request["action"]
         self.base_dir, self._output_dir, self.threads = base_dir, output_dir, threads
 
+    def state(self) -> dict[str, Any]:
+        """What ``restore`` needs, in another process of this job."""
+        return {name: getattr(self, name) for name in _HANDED_ON}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on as the process that ``state`` comes from, which says nothing more.
+
+        What that process holds locked (its output directory) it must go on holding.
+        """
+        for name, value in state.items():
+            setattr(self, name, value)
+        self._events.catch_up()
+
     # -- what it says while it runs --------------------------------------------------------------
 
     def event(self, type: str, **fields: Any) -> None:
@@ -293,6 +319,10 @@ class Job:
         if self._cancel_requested:
             raise self._cancelled()
 
+    def stop(self) -> NoReturn:
+        """Raises ``Cancelled``: for whoever was told of the request, and did not get it."""
+        raise self._cancelled()
+
     def _cancelled(self) -> errors.Cancelled:
         # The supervisor knows why it asked (cancel or timeout) and words the final answer.
         metadata = {} if self.last_checkpoint is None else {"lastCheckpoint": self.last_checkpoint}
@@ -325,6 +355,10 @@ class EventLog:
         self._torn = written < len(data)
         if not self._torn:
             self._sequence += 1
+
+    def catch_up(self) -> None:
+        """Takes the numbering up anew, after another process has written."""
+        self._sequence, self._torn = self._last()
 
     def close(self) -> None:
         """Closes the file."""

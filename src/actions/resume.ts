@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { defineAction } from "../contract/action.js";
+import { devices } from "../contract/networks.js";
 import { allowPickle, path } from "../contract/shared.js";
 
 const total = (words: string) => z.int().min(1).optional().describe(words);
@@ -18,6 +19,7 @@ export const resume = defineAction({
     epochs: total("New total of epochs, those done included."),
     numRounds: total("New total of boosting rounds, those done included."),
     maxTrials: total("New total of trials, those done included."),
+    devices,
     allowPickle,
   }),
   lean: {

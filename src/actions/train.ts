@@ -152,5 +152,6 @@ export const train = defineAction({
     { kind: "onlyWith", key: "modelClass", keys: ["modelScript"] },
     { kind: "onlyWith", key: "modelArgs", keys: ["modelScript"] },
     { kind: "excludes", keys: ["validationData", "validationSplit"] },
+    { kind: "onlyWith", key: "devices", keys: ["distributed"] },
   ],
 });

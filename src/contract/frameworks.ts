@@ -87,6 +87,8 @@ const TRAIN_BY_EPOCHS = [
   "warmupSteps",
   "gradientClipping",
   "gradientAccumulation",
+  "distributed",
+  "devices",
   "deterministic",
   "seed",
   "metrics",
@@ -219,7 +221,7 @@ export const FRAMEWORKS: readonly Framework[] = [
     algorithmPrefixes: [],
     actions: {
       train: { keys: TRAIN_BY_EPOCHS, requires: ["modelScript", "epochs"] },
-      resume: { keys: [...RESUME, "epochs"], requires: [] },
+      resume: { keys: [...RESUME, "epochs", "devices"], requires: [] },
       evaluate: {
         keys: [...EVALUATE_TABLES, ...BARE_WEIGHTS, "targetData"],
         requires: ["modelPath", "dataPath"],

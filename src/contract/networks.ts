@@ -6,6 +6,13 @@ import { columnRoles, path } from "./shared.js";
 const name = (words: string) => z.string().min(1).optional().describe(words);
 const named = (words: string) => z.record(z.string(), z.unknown()).optional().describe(words);
 
+export const devices = z
+  .int()
+  .min(1)
+  .max(1024)
+  .optional()
+  .describe("How many devices take part; all GPUs where left out.");
+
 export const epochTraining = {
   epochs: z.int().min(1).max(1_000_000).optional().describe("Passes over the training data."),
   batchSize: z.int().min(1).optional().describe("Rows in a training step."),
@@ -43,6 +50,13 @@ export const epochTraining = {
     .min(1)
     .optional()
     .describe("Batches whose gradients make one step (default 1)."),
+  distributed: z
+    .enum(["ddp", "dp", "auto"])
+    .optional()
+    .describe(
+      "Several devices share each batch: ddp, a process each (also on the CPU); dp, one process with several GPUs; auto, ddp where there are several GPUs. batchSize is that of all together.",
+    ),
+  devices,
   deterministic: z
     .boolean()
     .optional()

@@ -62,6 +62,9 @@ def _take_over(job: Job, found: Run, checkpoint: Checkpoint, total: int | None) 
         request.pop(key, None)
         if key in sent:
             request[key] = sent[key]
+    if job.config.get("devices") is not None:
+        kept = {"distributed": "auto", **request["config"]}
+        request["config"] = {**kept, "devices": job.config["devices"]}
     base = Path(then["baseDir"])
     output = found.directory
     if sent.get("outputDir") is not None:

@@ -305,6 +305,9 @@ class Network(Protocol):
     def train(self, watch: EpochWatch, measured: Measured, start: Checkpoint | None) -> Model:
         """Trains until ``watch`` has its epochs, from ``start`` where that is given.
 
+        Where the job has several ranks, each calls this, and ``watch`` of the others than rank 0
+        neither tells nor writes anything. What is returned counts on rank 0 alone.
+
         Raises:
             TrainingDiverged: a loss became NaN or infinite.
             TrainingFailure: the framework, or the caller's code, raised.
@@ -484,6 +487,16 @@ class FitsTables(Adapter, Protocol):
 @runtime_checkable
 class TrainsNetworks(Adapter, Protocol):
     """A framework whose networks are trained by epochs."""
+
+    def processes(self, job: Job) -> int:
+        """How many processes train together what the call asks for; more than one: ``job.ranks``.
+
+        Asked before the script is imported.
+
+        Raises:
+            InvalidConfiguration: the machine has not the devices that the call wants.
+        """
+        ...
 
     def network(self, job: Job) -> Network:
         """What the call asks to train.

@@ -1,10 +1,11 @@
-"""What a job gets of the machine: its slot, and with it the GPU that it may see."""
+"""What a job gets of the machine: its slots, and with them the GPUs that it may see."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ml_runner import gpu_choice
+from ml_runner.process import devices_wanted
 from ml_runner.process.slots import SlotQueue
 from ml_runner.process.tickets import Ticket
 
@@ -30,7 +31,10 @@ class Allotment:
         names = [gpu_choice.slot_of(gpu) for gpu in self._gpus] or [
             f"{lane}-{number}" for number in range(count)
         ]
-        self.slots = SlotQueue(lane, names, exclusive=record["exclusive"], ticket=ticket)
+        wanted = devices_wanted.of(record, len(names)) if lane == GPU_LANE else 1
+        self.slots = SlotQueue(
+            lane, names, wanted=wanted, exclusive=record["exclusive"], ticket=ticket
+        )
 
     @property
     def gpus(self) -> list[gpu_choice.Gpu]:

@@ -58,6 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     job = add("job", _job, "do a job (started by its supervisor)")
     job.add_argument("directory", metavar="JOBDIR", type=_directory)
+    rank = add("rank", _rank, "be one of the processes of a job (started by the job)")
+    for name in ("rank", "count", "writer"):
+        rank.add_argument(name, metavar=name.upper(), type=int)
     adopt = add("adopt", _adopt, "see to jobs that lost their supervisor")
     adopt.add_argument("directories", metavar="JOBDIR", type=_directory, nargs="+")
     return parser
@@ -142,6 +145,13 @@ def _job(options: argparse.Namespace) -> int:
     activation.activate()
     launch.keep_from_children()
     child.main(options.directory)
+
+
+def _rank(options: argparse.Namespace) -> int:
+    from ml_runner.process import rank
+
+    activation.activate()
+    rank.main(options.rank, options.count, options.writer)
 
 
 def _adopt(options: argparse.Namespace) -> int:

@@ -137,13 +137,16 @@ def cancelled(what: Circumstances, why: str = "on request") -> errors.ExecutorEr
     )
 
 
-def crashed(what: Circumstances, status: int | None, oom_kills: int = 0) -> errors.ExecutorError:
-    """The job's process ended without an answer.
+def crashed(
+    what: Circumstances, status: int | None, oom_kills: int = 0, *, who: str = "The job's process"
+) -> errors.ExecutorError:
+    """A process of the job ended without an answer.
 
     Args:
         what: the circumstances.
         status: its exit code, or minus the signal that killed it; ``None`` where nobody knows.
         oom_kills: how many processes the kernel has killed for lack of memory meanwhile.
+        who: which process, where the job has several.
     """
     if (status == -signal.SIGKILL and oom_kills > 0) or (
         status == -signal.SIGABRT and "std::bad_alloc" in what.stderr
@@ -162,7 +165,7 @@ def crashed(what: Circumstances, status: int | None, oom_kills: int = 0) -> erro
         metadata["processExitCode"] = status
     next_call = what.resume_call() or (what.same_call() if what.is_light else None)
     return errors.RunnerCrashed(
-        f"The job's process {died}",
+        f"{who} {died}",
         solution=_crash_solution(status, what, bool(next_call)),
         metadata=metadata,
         next_call=next_call,

@@ -31,6 +31,7 @@ class SlotQueue:
     Args:
         lane: ``cpu``, ``gpu`` or ``light``.
         names: the slots that the lane has; whichever is free first is taken.
+        wanted: how many of them it takes.
         exclusive: take every slot of the lane.
         ticket: its place in the queue, where it has one already.
     """
@@ -40,6 +41,7 @@ class SlotQueue:
         lane: str,
         names: Sequence[str],
         *,
+        wanted: int = 1,
         exclusive: bool = False,
         ticket: tickets.Ticket | None = None,
     ) -> None:
@@ -49,6 +51,7 @@ class SlotQueue:
         self._directory = files.state_home() / "slots"
         self._lane = lane
         self._names = list(names)
+        self._wanted = min(wanted, len(self._names))
         self._exclusive = exclusive
         self._ticket = ticket
         self._thread: threading.Thread | None = None
@@ -119,10 +122,13 @@ class SlotQueue:
             return True
 
     def _take_free(self) -> bool:
-        # An exclusive job keeps what it has got so far: nobody else takes what comes free.
-        if not self._exclusive:
-            return any(self._try(name) for name in self._names)
-        return all(self._try(name) for name in self._all_names() if name not in self.names_held)
+        # Who wants several keeps what it has got so far: nobody else takes what comes free.
+        names = self._all_names() if self._exclusive else self._names
+        wanted = len(names) if self._exclusive else self._wanted
+        for name in names:
+            if len(self.held) < wanted and name not in self.names_held:
+                self._try(name)
+        return len(self.held) >= wanted
 
     def _try(self, name: str) -> bool:
         slot = files.try_lock(self._directory / name)

@@ -51,7 +51,17 @@ def batch_count(n: int, batch_size: int, *, drop_last: bool = False) -> int:
     return n // batch_size if drop_last else -(-n // batch_size)
 
 
-def batch_seed(seed: int, epoch: int, batch: int) -> int:
+def share(n: int, rank: int, size: int) -> slice:
+    """Which of a batch's ``n`` samples process ``rank`` of ``size`` has; the first ones one more.
+
+    Where there are fewer samples than processes, the last ones have none.
+    """
+    each, more = divmod(n, size)
+    start = rank * each + min(rank, more)
+    return slice(start, start + each + (rank < more))
+
+
+def batch_seed(seed: int, epoch: int, batch: int, rank: int = 0) -> int:
     """64 bits for whatever is drawn while one batch is read: augmentation in a data set, say.
 
     Whichever worker reads the batch, and whether or not the run was resumed before it, the same
@@ -61,6 +71,9 @@ def batch_seed(seed: int, epoch: int, batch: int) -> int:
         seed: of the training.
         epoch: counted from 1.
         batch: counted from 0 within the epoch.
+        rank: of the process, where several read a part of the batch each.
     """
-    sequence = np.random.SeedSequence([seed, epoch, batch, _OF_A_BATCH])
+    # Of rank 0 what it is in one process alone.
+    words = [seed, epoch, batch, _OF_A_BATCH + rank]
+    sequence = np.random.SeedSequence(words)
     return int(sequence.generate_state(1, np.uint64)[0])

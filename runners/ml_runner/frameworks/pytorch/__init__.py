@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from ml_runner.job import Job
     from ml_runner.scripts import Script
 
-_MODULES = ("building", "devices", "feed", "loop", "losses", "model", "network", "optimizers",
-            "own_data", "reading", "schedulers", "weights")  # fmt: skip
+_MODULES = ("building", "devices", "distribution", "feed", "loop", "losses", "model", "network",
+            "optimizers", "own_data", "reading", "schedulers", "team", "weights")  # fmt: skip
 # What the data of a training are read with, where it is installed.
 _READERS = ("pandas", "PIL.Image", "PIL.ImageOps")
 # A ZIP archive, as torch.save writes since 1.6; an older file is a pickle.
@@ -77,6 +77,15 @@ class PyTorchAdapter:
     def algorithms(self) -> list[str]:
         """None."""
         return []
+
+    def processes(self, job: Job) -> int:
+        """A process for each device, where the call asks for that; see ``frameworks.base``."""
+        if job.config.get("distributed") is None:
+            return 1
+        self.require()
+        from ml_runner.frameworks.pytorch import distribution, network
+
+        return distribution.plan(job, network.batch_size(job.config)).processes
 
     def network(self, job: Job) -> TorchNetwork:
         """What the call asks to train, checked as far as that goes without data."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,12 +20,12 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 def choose(job: Job) -> torch.device:
-    """The device of a job; a warning where a GPU was asked for and none was found."""
+    """The device of this process; a warning where a GPU was asked for and none was found."""
     wanted = job.request.get("gpuEnabled")
     if wanted is False:
         return torch.device("cpu")
     if torch.cuda.is_available():
-        return torch.device("cuda", 0)
+        return torch.device("cuda", job.rank)
     mps = getattr(torch.backends, "mps", None)
     if mps is not None and mps.is_available():
         return torch.device("mps")
@@ -50,10 +51,25 @@ def be_deterministic(wanted: bool, device: torch.device) -> None:
         torch.backends.cudnn.deterministic = True
 
 
-def peak(device: torch.device) -> dict[str, Any]:
-    """``peakGPUMemory`` of the training, in words and bytes."""
-    size = torch.cuda.max_memory_allocated(device)
-    return {"peakGPUMemory": report.size_words(size), "peakGPUMemoryBytes": size}
+def peaks(device: torch.device, count: int) -> list[int]:
+    """The most bytes that this process held in each of its GPUs; of ``dp`` these are several."""
+    if device.type != "cuda":
+        return []
+    first = device.index or 0
+    return [torch.cuda.max_memory_allocated(first + number) for number in range(count)]
+
+
+def peak_facts(sizes: Sequence[int]) -> dict[str, Any]:
+    """``peakGPUMemory`` of a training: of the fullest GPU, and of each where there are several."""
+    if not sizes:
+        return {}
+    facts: dict[str, Any] = {
+        "peakGPUMemory": report.size_words(max(sizes)),
+        "peakGPUMemoryBytes": max(sizes),
+    }
+    if len(sizes) > 1:
+        facts["peakGPUMemoryByDevice"] = [report.size_words(size) for size in sizes]
+    return facts
 
 
 def keep_freed_memory() -> None:

@@ -3,6 +3,9 @@
 A data set that lies in memory is sliced. Any other goes through a ``DataLoader`` whose batch
 sampler is told where to begin; what is random inside the data set (augmentation) is seeded for each
 batch, so that it is the same whichever worker reads it, and after a resume.
+
+Where several processes train together, each reads its share of every batch; one that has none of it
+gets ``NOTHING``.
 """
 
 from __future__ import annotations
@@ -22,13 +25,15 @@ from ml_runner import errors
 from ml_runner.data.samples import order
 
 Batch = tuple[Any, Any]
+# In place of a batch, or of its items, of which this process has none.
+NOTHING: Batch = (None, None)
 
 
 class Feed(Protocol):
     """The batches of one data set.
 
     Attributes:
-        rows: samples in an epoch.
+        rows: samples in an epoch, those of all processes.
         batches: batches in an epoch.
         exact: an epoch can be taken up at any of its batches.
     """
@@ -53,21 +58,33 @@ class Order:
         rows: samples.
         batch_size: in a batch; the last one may be smaller.
         seed: of the shuffling; None: the order of the data set.
+        rank: of this process, which gets its share of each batch.
+        size: how many processes there are.
     """
 
-    def __init__(self, rows: int, batch_size: int, seed: int | None) -> None:
+    def __init__(
+        self, rows: int, batch_size: int, seed: int | None, *, rank: int = 0, size: int = 1
+    ) -> None:
+        self.rank = rank
+        self.size = size
         self.rows = rows
         self.batch_size = batch_size
         self.seed = seed
         self.batches = -(-rows // batch_size)
 
     def batches_of(self, epoch: int, start: int = 0) -> Iterator[np.ndarray]:
-        """Positions of each batch, from batch ``start`` on."""
+        """Positions of (this process's share of) each batch, from batch ``start`` on."""
         if self.seed is None:
-            permutation = np.arange(self.rows)
-        else:
-            permutation = order.epoch_order(self.rows, self.seed, epoch)
-        return order.batches(permutation, self.batch_size, start)
+            return self.straight(start)
+        return self._shares(order.epoch_order(self.rows, self.seed, epoch), start)
+
+    def straight(self, start: int = 0) -> Iterator[np.ndarray]:
+        """Likewise in the order of the data set."""
+        return self._shares(np.arange(self.rows), start)
+
+    def _shares(self, positions: np.ndarray, start: int) -> Iterator[np.ndarray]:
+        for batch in order.batches(positions, self.batch_size, start):
+            yield batch[order.share(len(batch), self.rank, self.size)]
 
 
 class TensorFeed:
@@ -99,15 +116,20 @@ class TensorFeed:
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         """See ``Feed``."""
         for positions in self._order.batches_of(number, start):
+            if not len(positions):
+                yield NOTHING
+                continue
             chosen = torch.from_numpy(positions)
             targets = None if self._targets is None else self._targets.index_select(0, chosen)
             yield self._moved(self._inputs.index_select(0, chosen), targets)
 
     def straight(self) -> Iterator[Batch]:
         """See ``Feed``."""
-        size = self._order.batch_size
-        for start in range(0, self.rows, size):
-            part = slice(start, start + size)
+        for positions in self._order.straight():
+            if not len(positions):
+                yield NOTHING
+                continue
+            part = slice(positions[0], positions[-1] + 1)
             targets = None if self._targets is None else self._targets[part]
             yield self._moved(self._inputs[part], targets)
 
@@ -167,17 +189,21 @@ class LoaderFeed:
 
     def straight(self) -> Iterator[Batch]:
         """See ``Feed``."""
-        return self._read(order.batches(np.arange(self.rows), self._order.batch_size), 0, 0)
+        return self._read(self._order.straight(), 0, 0)
 
     def _read(self, positions: Iterator[np.ndarray], epoch: int, start: int) -> Iterator[Batch]:
+        rank, shares = self._order.rank, list(positions)
         self._sampler.plan = [
-            [Seed(order.batch_seed(self._seed, epoch, start + number)), *batch.tolist()]
-            for number, batch in enumerate(positions)
+            [Seed(order.batch_seed(self._seed, epoch, start + number, rank)), *share.tolist()]
+            for number, share in enumerate(shares)
+            if len(share)
         ]
         for batch in self._loader:
             if isinstance(batch, Refused):
                 raise batch.error
             yield to_device(self._pair(batch), self._device)
+        # Only the last batch may have fewer rows than there are processes.
+        yield from (NOTHING for share in shares if not len(share))
 
 
 class StreamFeed:
@@ -193,6 +219,8 @@ class StreamFeed:
         seed: of what is random inside the data set.
         collate: as for ``LoaderFeed``.
         pair: likewise.
+        rank: of this process, which reads all and keeps its share of each batch.
+        size: how many processes there are.
     """
 
     exact = False
@@ -208,24 +236,30 @@ class StreamFeed:
         seed: int,
         collate: Callable[[Any], Any] | None = None,
         pair: Callable[[Any], Batch] | None = None,
+        rank: int = 0,
+        size: int = 1,
     ) -> None:
         self._dataset = dataset
         self._device = device
         self._seed = seed
         self._pair = pair or as_pair
         self._generator = torch.Generator()
+        pinned, generator = device.type == "cuda", self._generator
         self._loader: DataLoader[Any] = DataLoader(
             dataset,
             batch_size,
             num_workers=workers,
-            collate_fn=collate,
-            pin_memory=device.type == "cuda",
-            generator=self._generator,
+            collate_fn=collate if size == 1 else Share(collate or default_collate, rank, size),
+            pin_memory=pinned,
+            generator=generator,
         )
-        if rows is not None:
-            self.rows, self.batches = rows, -(-rows // batch_size)
+        if rows is None:
+            counting = DataLoader(
+                dataset, batch_size, num_workers=workers, collate_fn=len, generator=generator
+            )
+            self.rows, self.batches = self._count(counting)
         else:
-            self.rows, self.batches = self._count()
+            self.rows, self.batches = rows, -(-rows // batch_size)
 
     def epoch(self, number: int, start: int = 0) -> Iterator[Batch]:
         """See ``Feed``; ``start`` is 0.
@@ -242,7 +276,8 @@ class StreamFeed:
         done = 0
         for batch in itertools.islice(self._loader, self.batches):
             done += 1
-            yield to_device(self._pair(batch), self._device)
+            held = NOTHING if batch is None else self._pair(batch)
+            yield to_device(held, self._device)
         if done < self.batches:
             raise errors.DataLoadingError(
                 f"The script's IterableDataset gave {done} batches in epoch {number}, where an"
@@ -255,19 +290,18 @@ class StreamFeed:
         """See ``Feed``."""
         return self.epoch(0)
 
-    def _count(self) -> tuple[int, int]:
+    def _count(self, sizes: DataLoader[int]) -> tuple[int, int]:
         """(items, batches) of one pass, without a trace in the shared generators."""
-        rows = batches = 0
         self._generator.manual_seed(self._seed)
         with seeded(self._seed):
-            for batch in self._loader:
-                rows += rows_of(batch)
-                batches += 1
-        return rows, batches
+            found = list(sizes)
+        return sum(found), len(found)
 
 
 def rows_of(inputs: Any) -> int:
-    """Samples in a batch: the length of the first tensor in it."""
+    """Samples in a batch: the length of the first tensor in it; 0 of ``NOTHING``."""
+    if inputs is None:
+        return 0
     if isinstance(inputs, Mapping):
         return rows_of(next(iter(inputs.values())))
     if isinstance(inputs, (list, tuple)):
@@ -308,6 +342,20 @@ class Collate:
     def __call__(self, items: Any) -> Any:
         """The batch."""
         return items if isinstance(items, Refused) else self.collate(items)
+
+
+@dataclass(frozen=True)
+class Share:
+    """Makes a batch of this process's share of the items."""
+
+    collate: Callable[[Any], Any]
+    rank: int
+    size: int
+
+    def __call__(self, items: list[Any]) -> Any:
+        """The batch; None where the share is empty."""
+        mine = items[order.share(len(items), self.rank, self.size)]
+        return self.collate(mine) if mine else None
 
 
 class SeededDataset(Dataset[Any]):

@@ -16,8 +16,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from ml_runner import seeds
+from ml_runner.frameworks.pytorch import own_state
 from ml_runner.frameworks.pytorch.feed import Feed, rows_of
+from ml_runner.frameworks.pytorch.team import Alone
 from ml_runner.training.epochs.watch import EpochWatch
 
 # On a GPU, reading a loss waits for the device: so many steps are looked at together.
@@ -128,6 +129,7 @@ class Loop:
         watch: who is told, and decides about checkpoints and the end.
         accumulate: batches whose gradients make one step.
         clip: largest norm of a step's gradients; None: unbounded.
+        team: the processes that train together, each of which runs this loop.
     """
 
     def __init__(
@@ -137,8 +139,10 @@ class Loop:
         *,
         accumulate: int = 1,
         clip: float | None = None,
+        team: Alone | None = None,
     ) -> None:
         self._parts = parts
+        self._team = team or Alone()
         self._watch = watch
         self._accumulate = accumulate
         self._clip = clip
@@ -161,11 +165,12 @@ class Loop:
         watch.begin(self._done())
         while not watch.finished:
             self._train_epoch()
+            self._team.unite_buffers(parts.model)
             figures = {("train", "loss"): self._tally.loss / max(1, self._tally.rows)}
             figures |= {("train", name): value for name, value in self._measured().items()}
-            figures |= self._validate()
+            figures = self._team.told(figures | self._validate())
             rate = self.learning_rate
-            if watch.epoch(figures, learning_rate=rate):
+            if watch.epoch(figures, learning_rate=rate) and self._team.leads:
                 self.best_weights = copy_of(parts.model.state_dict())
             parts.scheduler.step_epoch(watch.history.last())
             self.at.epoch, self.at.batch, self._tally = self.at.epoch + 1, 0, Tally()
@@ -187,16 +192,21 @@ class Loop:
             optimizer.zero_grad(set_to_none=True)
         scores, tally, step_batch = parts.scores, self._tally, parts.scheduler.step_batch
         for inputs, targets in parts.train.epoch(at.epoch, at.batch):
-            loss, outputs = parts.losses(model, inputs, targets)
-            self._take(loss, rows_of(inputs))
-            # The last group of an epoch may be smaller; its mean is over what it has.
-            group = min(every, batches - at.batch // every * every)
-            (loss if group == 1 else loss / group).backward()
-            if scores is not None and outputs is not None:
-                tally.add(scores(outputs), targets, parts.judge)
+            rows = rows_of(inputs)
+            if rows:
+                loss, outputs = parts.losses(model, inputs, targets)
+                whole = self._take(loss, rows)
+                # The last group of an epoch may be smaller; its mean is over what it has.
+                group = min(every, batches - at.batch // every * every) * whole / rows
+                (loss if group == 1 else loss / group).backward()
+                if scores is not None and outputs is not None:
+                    tally.add(scores(outputs), targets, parts.judge)
+            else:
+                self._take(torch.zeros((), device=self._device), 0)
             at.batch += 1
             if at.batch % every and at.batch < batches:
                 continue
+            self._team.sum_gradients(model)
             if self._clip is not None:
                 nn.utils.clip_grad_norm_(model.parameters(), self._clip)
             optimizer.step()
@@ -209,30 +219,36 @@ class Loop:
                 self._save_if_due(epoch_done=False)
         self._look()
 
-    def _take(self, loss: torch.Tensor, rows: int) -> None:
+    def _take(self, loss: torch.Tensor, rows: int) -> float:
+        """Notes the loss of this process's rows; how many rows the whole batch has."""
         step = self.at.batch + 1
         if self._look_at == 1:
-            self._count(loss.item(), rows, step)
-            return
+            return self._count([(loss.item(), rows)], step)
         self._unread.append((loss.detach(), rows, step))
         if len(self._unread) >= self._look_at:
             self._look()
+        return self._team.total(rows)
 
     def _look(self) -> None:
         """Reads the losses that were not read yet; the first that is not finite ends it all."""
         unread, self._unread = self._unread, []
         if unread:
             values = torch.stack([loss.float() for loss, _, _ in unread]).tolist()
-            for value, (_, rows, step) in zip(values, unread, strict=True):
-                self._count(value, rows, step)
+            rows = [rows for _, rows, _ in unread]
+            self._count(list(zip(values, rows, strict=True)), unread[0][2])
 
-    def _count(self, value: float, rows: int, step: int) -> None:
-        if not math.isfinite(value):
-            raise self._watch.diverged(
-                value, self.at.epoch, step=step, learning_rate=self.learning_rate
-            )
-        self._tally.loss += value * rows
-        self._tally.rows += rows
+    def _count(self, losses: list[tuple[float, int]], step: int) -> int:
+        """Adds up the losses of batches, the first of them ``step``; the rows of the last."""
+        rows = 0
+        for number, (value, rows) in enumerate(self._team.means(losses)):
+            if not math.isfinite(value):
+                rate = self.learning_rate
+                raise self._watch.diverged(
+                    value, self.at.epoch, step=step + number, learning_rate=rate
+                )
+            self._tally.loss += value * rows
+            self._tally.rows += rows
+        return rows
 
     def _mean(self) -> float:
         return self._tally.loss / max(1, self._tally.rows)
@@ -243,9 +259,17 @@ class Loop:
     def _measured(self) -> dict[str, float]:
         tally = self._tally
         tally.judge_all(self._parts.judge)
-        if not tally.predictions:
+        predictions, targets = self._all_of(tally.predictions, tally.targets)
+        if not predictions:
             return {}
-        return self._parts.measure_train(torch.cat(tally.predictions), torch.cat(tally.targets))
+        return self._parts.measure_train(torch.cat(predictions), torch.cat(targets))
+
+    def _all_of(self, *lists: list[Any]) -> list[list[Any]]:
+        """Each list with what every process has in it; on others than rank 0 they are empty."""
+        if self._team.size == 1:
+            return list(lists)
+        found = self._team.gathered(lists) or []
+        return [[part for of_rank in found for part in of_rank[n]] for n in range(len(lists))]
 
     def _validate(self) -> Figures:
         feed, model = self._parts.validation, self._parts.model
@@ -255,14 +279,16 @@ class Loop:
         total, rows, outputs, truth = 0.0, 0, [], []
         with torch.no_grad():
             for inputs, targets in feed.straight():
-                loss, output = self._parts.losses(model, inputs, targets)
-                count = rows_of(inputs)
-                total += loss.item() * count
-                rows += count
-                if output is not None and self._parts.scores is not None:
-                    outputs.append(output)
-                    truth.append(targets)
+                if count := rows_of(inputs):
+                    loss, output = self._parts.losses(model, inputs, targets)
+                    total += loss.item() * count
+                    rows += count
+                    if output is not None and self._parts.scores is not None:
+                        outputs.append(output)
+                        truth.append(targets)
                 self._stop_if_asked()
+        total, rows = self._team.total(total), self._team.total(rows)
+        outputs, truth = self._all_of(outputs, truth)
         figures = {("validation", "loss"): total / max(1, rows)}
         if outputs:
             measured = self._parts.measure_validation(outputs, truth)
@@ -273,36 +299,43 @@ class Loop:
 
     def _stop_if_asked(self) -> None:
         """In the midst of validating: what is saved has the epoch's steps behind it."""
-        if self._watch.job.cancel_requested:
+        if self._team.decided(due=False, stop=self._watch.job.cancel_requested)[1]:
             self._save_if_due(epoch_done=False)
 
     def _save_if_due(self, *, epoch_done: bool) -> None:
-        can = epoch_done or self._parts.train.exact
-        if can and self._watch.checkpoint_due(epoch_done=epoch_done, step=self.at.step):
+        watch, can = self._watch, epoch_done or self._parts.train.exact
+        # In this order: who is asked to stop in between has a checkpoint, and stops at the next.
+        stop = watch.job.cancel_requested
+        due = can and watch.checkpoint_due(epoch_done=epoch_done, step=self.at.step)
+        due, stop = self._team.decided(due=due, stop=stop)
+        if due:
             self._look()
-            step = None if epoch_done else self.at.step
-            self._watch.checkpoint({"pt": self.state()}, step=step)
-        self._watch.job.check()
+            self._tally.judge_all(self._parts.judge)
+            own = own_state.of(self._tally.state(), self._parts.model, self._team.size)
+            owns = self._team.gathered(own)
+            if owns is not None:
+                step = None if epoch_done else self.at.step
+                watch.checkpoint({"pt": self._state(owns)}, step=step)
+        if stop:
+            watch.job.stop()
 
-    def state(self) -> bytes:
-        """All that decides what comes next; see the module."""
+    def _state(self, owns: list[dict[str, Any]]) -> bytes:
+        """All that decides what comes next; see the module. ``owns``: by rank."""
         parts = self._parts
-        self._tally.judge_all(parts.judge)
         content = {
             "model": parts.model.state_dict(),
             "optimizer": parts.optimizer.state_dict(),
             "scheduler": parts.scheduler.state_dict(),
             "position": vars(self.at),
-            "tally": self._tally.state(),
             "bestModel": self.best_weights,
-            "generators": {"shared": seeds.state(), "torch": generators()},
+            "owns": owns,
         }
         buffer = io.BytesIO()
         torch.save(content, buffer)
         return buffer.getvalue()
 
     def restore(self, data: bytes) -> list[str]:
-        """Takes up where ``state`` was taken. Nothing in ``data`` can run code.
+        """Takes up where a checkpoint was written. Nothing in ``data`` can run code.
 
         Returns:
             What a caller may not expect of the rest: a schedule that is planned anew.
@@ -316,11 +349,11 @@ class Loop:
         parts.optimizer.load_state_dict(content["optimizer"])
         notes: list[str] = parts.scheduler.load_state_dict(content["scheduler"])
         self.at = Position(**content["position"])
-        self._tally = Tally(**content["tally"])
         self.best_weights = content["bestModel"]
-        seeds.restore(content["generators"]["shared"])
-        set_generators(content["generators"]["torch"])
-        return notes
+        own, more = own_state.divided(content["owns"], self._team.rank, self._team.size)
+        self._tally = Tally(**own["tally"])
+        own_state.take_up(own, parts.model)
+        return [*notes, *more]
 
 
 def _joined(
@@ -343,18 +376,3 @@ def copy_of(state: dict[str, Any]) -> dict[str, Any]:
         name: value.detach().to("cpu", copy=True) if isinstance(value, torch.Tensor) else value
         for name, value in state.items()
     }
-
-
-def generators() -> dict[str, Any]:
-    """The states of torch's own generators: the CPU's, and those of GPUs that are in use."""
-    return {
-        "cpu": torch.random.get_rng_state(),
-        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
-    }
-
-
-def set_generators(states: dict[str, Any]) -> None:
-    """The inverse of ``generators``."""
-    torch.random.set_rng_state(states["cpu"])
-    if states["cuda"] and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(states["cuda"][: torch.cuda.device_count()])

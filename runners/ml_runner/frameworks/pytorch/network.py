@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,13 @@ from ml_runner.frameworks.base import CLASSIFICATION, REGRESSION
 from ml_runner.frameworks.pytorch import (
     building,
     devices,
+    distribution,
     failures,
     losses,
     optimizers,
     own_data,
     schedulers,
+    team,
 )
 from ml_runner.frameworks.pytorch.feed import (
     Batch,
@@ -36,6 +39,7 @@ from ml_runner.frameworks.pytorch.model import TorchModel
 from ml_runner.frameworks.pytorch.own_data import OwnData, OwnPart
 from ml_runner.frameworks.pytorch.reading import Batches, as_tensors
 from ml_runner.frameworks.pytorch.targets import CLASSES, MULTILABEL, NUMBERS, Target
+from ml_runner.process.ranks import threads_of
 from ml_runner.training.epochs.sources import Part, Sources, TrainingData, counts_of
 from ml_runner.training.metrics import Outputs
 
@@ -49,6 +53,11 @@ _BATCH_SIZE = 32
 # Data that lie in memory are turned into tensors at once, up to so many bytes.
 _AT_ONCE = 2 << 30
 _KINDS = {CLASSIFICATION: CLASSES, REGRESSION: NUMBERS, data_samples.MULTI_LABEL: MULTILABEL}
+
+
+def batch_size(config: Mapping[str, Any]) -> int:
+    """Rows of a batch, as the call says or by default."""
+    return int(config.get("batchSize") or _BATCH_SIZE)
 
 
 class TorchNetwork:
@@ -70,7 +79,9 @@ class TorchNetwork:
         self._takes = None if self._hooks.loss else losses.takes(config)
         self.task: str | None = None
         self.classes: list[Any] | None = None
+        self._plan = distribution.plan(job, self._batch_size)
         self._device = devices.choose(job)
+        self._peaks: list[int] = []
         self.gpu_used = self._device.type != "cpu"
         devices.be_deterministic(bool(config.get("deterministic")), self._device)
 
@@ -146,6 +157,11 @@ class TorchNetwork:
         )
         target = target or own_data.without_targets()
         self.model: nn.Module = model.to(self._device)
+        # As it is called, which is not as it is saved.
+        self._called = distribution.wrapped(self.model, self._plan)
+        note = distribution.note_of(self.model, self._plan, self._batch_size)
+        if note is not None:
+            job.warn(note)
         self._size, self._trainable = building.count(model)
         self.loss: Loss = (
             losses.of_script(self._hooks.loss, config, target)
@@ -189,7 +205,8 @@ class TorchNetwork:
             outputs = data.width
         return target, data.shape, outputs, data.inputs
 
-    def _own_feed(self, part: OwnPart, seed: int | None) -> Feed:
+    def _own_feed(self, part: OwnPart, seed: int | None, *, shared: bool = True) -> Feed:
+        rank, size = (self._job.rank, self._job.ranks) if shared else (0, 1)
         # The script's own step gets the batch as its data set gives it.
         pair = None if self._hooks.training_step is None else _whole
         workers = int(self._job.config.get("numWorkers") or 0)
@@ -203,8 +220,10 @@ class TorchNetwork:
                 seed=self._seed,
                 collate=part.collate,
                 pair=pair,
+                rank=rank,
+                size=size,
             )
-        how = Order(len(part.dataset), self._batch_size, seed)
+        how = Order(len(part.dataset), self._batch_size, seed, rank=rank, size=size)
         held = part.tensors
         if held is not None and pair is None and not workers:
             return TensorFeed(*held, how, self._device)
@@ -221,15 +240,17 @@ class TorchNetwork:
     def _feed(self, part: Part | OwnPart, seed: int | None) -> Feed:
         if isinstance(part, OwnPart):
             return self._own_feed(part, seed)
-        how = Order(len(part), self._batch_size, seed)
+        job = self._job
+        how = Order(len(part), self._batch_size, seed, rank=job.rank, size=job.ranks)
         targets = torch.from_numpy(part.encoded.values)
         size = 4 * len(part) * int(np.prod(part.samples.inputs_shape))
         if part.samples.in_memory and size <= _AT_ONCE:
             inputs = torch.from_numpy(part.samples.batch(np.arange(len(part))))
             return TensorFeed(inputs, targets, how, self._device)
-        wanted = self._job.config.get("numWorkers")
+        wanted = job.config.get("numWorkers")
         # A worker for each thread that the job may use: decoding is what takes the time.
-        workers = (0 if part.samples.in_memory else self._job.threads) if wanted is None else wanted
+        threads = threads_of(job.threads, job.ranks)
+        workers = (0 if part.samples.in_memory else threads) if wanted is None else wanted
         return LoaderFeed(
             Batches(part.samples, part.encoded.values),
             how,
@@ -247,8 +268,36 @@ class TorchNetwork:
         Raises:
             TrainingDiverged, TrainingFailure, Cancelled: as the loop does.
         """
+        job = self._job
+        meeting = str(job.directory / "meeting")
+        with team.joined(job.rank, job.ranks, self._device, meeting) as crew:
+            loop = self._loop(watch, measured, crew)
+            if start is not None:
+                watch.restore(start.state)
+                for note in loop.restore(start.contents["pt"]):
+                    job.warn(note)
+            with failures.running(job, self._batch_size, self._size, self._train.rows):
+                devices.keep_freed_memory()
+                loop.run()
+            sizes = devices.peaks(self._device, 1 if job.ranks > 1 else self._plan.count)
+            self._peaks = [size for of_rank in crew.gathered(sizes) or [] for size in of_rank]
+        return TorchModel.trained(
+            self.model,
+            best=loop.best_weights,
+            optimizer=self._optimizer,
+            loss=self.loss,
+            algorithm=self.algorithm,
+            task=self.task,
+            classes=self.classes,
+            shape=self._shape,
+            making=self._making,
+        )
+
+    def _loop(self, watch: EpochWatch, measured: Measured, crew: team.Alone) -> Loop:
         config = self._job.config
-        loop = Loop(
+        if isinstance(crew, team.Team):
+            crew.begin(self.model, self._seed)
+        return Loop(
             Parts(
                 model=self.model,
                 optimizer=self._optimizer,
@@ -266,31 +315,14 @@ class TorchNetwork:
             watch,
             accumulate=int(config.get("gradientAccumulation") or 1),
             clip=config.get("gradientClipping"),
-        )
-        if start is not None:
-            watch.restore(start.state)
-            for note in loop.restore(start.contents["pt"]):
-                self._job.warn(note)
-        with failures.running(self._job, self._batch_size, self._size, self._train.rows):
-            devices.keep_freed_memory()
-            loop.run()
-        return TorchModel.trained(
-            self.model,
-            best=loop.best_weights,
-            optimizer=self._optimizer,
-            loss=self.loss,
-            algorithm=self.algorithm,
-            task=self.task,
-            classes=self.classes,
-            shape=self._shape,
-            making=self._making,
+            team=crew,
         )
 
-    def _losses(self, model: nn.Module, inputs: Any, targets: Any) -> tuple[Any, Any]:
+    def _losses(self, _model: nn.Module, inputs: Any, targets: Any) -> tuple[Any, Any]:
         if self._hooks.training_step is not None:
             batch = inputs if self._own else (inputs, targets)
-            return self._step(self._hooks.training_step(model, batch))
-        outputs = model(inputs)
+            return self._step(self._hooks.training_step(self._called, batch))
+        outputs = self._called(inputs)
         return self.loss(outputs, targets), outputs
 
     def _step(self, found: Any) -> tuple[Any, Any]:
@@ -337,7 +369,8 @@ class TorchNetwork:
             assert part.samples.targets is not None
             true = data_samples.truth(part.samples.targets, part.encoded)
             return model.outputs(part.samples), true
-        feed = self._own_feed(part, None)
+        # The other processes have come to their end.
+        feed = self._own_feed(part, None, shared=False)
         part.rows = feed.rows
         outputs, truth = [], []
         self.model.eval()
@@ -372,9 +405,9 @@ class TorchNetwork:
         accumulation = int(self._job.config.get("gradientAccumulation") or 1)
         if accumulation > 1:
             facts["effectiveBatchSize"] = accumulation * self._batch_size
-        if self.gpu_used and self._device.type == "cuda":
-            facts |= devices.peak(self._device)
-        return facts
+        if self._job.config.get("distributed") is not None:
+            facts["distributed"] = self._plan.facts(self._batch_size, self._job.threads)
+        return facts | devices.peak_facts(self._peaks)
 
     def summary(self) -> list[str]:
         """Lines for the training log: the model by its parts."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_runner import gpu_choice, report, seeds
-from ml_runner.training import requested, run_directory, run_record
+from ml_runner import frameworks, gpu_choice, report, seeds
+from ml_runner.frameworks.base import TrainsNetworks
+from ml_runner.process import ranks
+from ml_runner.training import checkpoints, requested, run_directory, run_record
 from ml_runner.training.checkpoints import Checkpoints
 from ml_runner.training.early_stopping import EarlyStopping
 from ml_runner.training.epochs import measured, saving, sources, tensorboard
@@ -14,17 +17,20 @@ from ml_runner.training.epochs.watch import EpochWatch
 from ml_runner.training.user_code import warnings_collected
 
 if TYPE_CHECKING:
-    from ml_runner.frameworks.base import Network, TrainsNetworks
+    from ml_runner.frameworks.base import Network
     from ml_runner.job import Job
     from ml_runner.training.checkpoints import Checkpoint
+    from ml_runner.training.epochs.measured import Measured
     from ml_runner.training.epochs.sources import TrainingData
+    from ml_runner.training.epochs.tensorboard import EventFile
+    from ml_runner.training.metrics import Metric
     from ml_runner.training.run_directory import RunDirectory
 
 
 def run(
     job: Job, adapter: TrainsNetworks, resolved: str | None, resumed: Checkpoint | None
 ) -> dict[str, Any]:
-    """Trains what the call asks for.
+    """Trains what the call asks for, in this process or in several.
 
     Args:
         job: whose training it is.
@@ -38,27 +44,48 @@ def run(
     Raises:
         ExecutorError: of the type that the contract names for what went wrong.
     """
-    config = job.config
+    count = adapter.processes(job)
+    if count == 1:
+        return _train(job, adapter, resolved, resumed)
+    path = None if resumed is None else resumed.path
+    return ranks.run(job, count, _in_rank, adapter.name, resolved, path)
+
+
+def _in_rank(job: Job, framework: str, resolved: str | None, path: Path | None) -> Any:
+    """What each process does where there are several; only rank 0 writes and reports."""
+    adapter, resumed = frameworks.get(framework), None if path is None else checkpoints.read(path)
+    assert isinstance(adapter, TrainsNetworks)
+    if job.rank == 0:
+        return _train(job, adapter, resolved, resumed)
+    network, asked = _asked(job, adapter)
+    data = sources.load(job, network)
+    network.prepare(data)
+    metrics = measured.chosen(job, network, asked)
+    watch = _watch(job, network, data, metrics, None, None)
+    with warnings_collected(job):
+        network.train(watch, metrics, resumed)
+    return None
+
+
+def _asked(job: Job, adapter: TrainsNetworks) -> tuple[Network, list[Metric]]:
+    """The network of the call and the metrics that it asks for, checked."""
     seeds.seed_all(job.option("seed", 0))
-    asked = requested.of_call(config)
-    network = adapter.network(job)
+    asked = requested.of_call(job.config)
+    return adapter.network(job), asked
+
+
+def _train(
+    job: Job, adapter: TrainsNetworks, resolved: str | None, resumed: Checkpoint | None
+) -> dict[str, Any]:
+    network, asked = _asked(job, adapter)
     with run_directory.claimed(job, resumed) as directory:
         job.phase("loading")
         data = sources.load(job, network)
         network.prepare(data)
         metrics = measured.chosen(job, network, asked)
         event_file = tensorboard.open_event_file(job, directory.path)
-        watch = EpochWatch(
-            job,
-            network.epochs,
-            more_is_better=metrics.more_is_better,
-            stopping=EarlyStopping.from_config(config),
-            watched="val_loss" if data.validation is not None else "train_loss",
-            checkpoints=_checkpoints(job, adapter, network, data, directory, resumed),
-            interval=int(config.get("checkpointInterval") or 1),
-            interval_steps=config.get("checkpointSteps"),
-            event_file=event_file,
-        )
+        kept = _checkpoints(job, adapter, network, data, directory, resumed)
+        watch = _watch(job, network, data, metrics, kept, event_file)
         job.phase("training")
         started = time.perf_counter()
         with warnings_collected(job), job.stopping_at_checks():
@@ -106,6 +133,27 @@ def run(
     if network.gpu_used:
         body["gpuModel"] = next(iter(gpu_choice.names()), "unknown")
     return body
+
+
+def _watch(
+    job: Job,
+    network: Network,
+    data: TrainingData,
+    metrics: Measured,
+    kept: Checkpoints | None,
+    event_file: EventFile | None,
+) -> EpochWatch:
+    return EpochWatch(
+        job,
+        network.epochs,
+        more_is_better=metrics.more_is_better,
+        stopping=EarlyStopping.from_config(job.config),
+        watched="val_loss" if data.validation is not None else "train_loss",
+        checkpoints=kept,
+        interval=int(job.config.get("checkpointInterval") or 1),
+        interval_steps=job.config.get("checkpointSteps"),
+        event_file=event_file,
+    )
 
 
 def _checkpoints(
