@@ -23,7 +23,7 @@ from torch.nn.parallel import DistributedDataParallel
 def table(path, target):
     frame = pd.read_csv(path)
     X = frame.drop(columns=target).to_numpy(np.float32)
-    return torch.from_numpy(X), torch.from_numpy(frame[target].to_numpy(np.int64))
+    return torch.from_numpy(X.copy()), torch.from_numpy(frame[target].to_numpy(np.int64).copy())
 
 
 def model_of(script, features, classes, seed):
@@ -40,7 +40,9 @@ def train(rank, size, train_file, test_file, script, case):
     (X, y), (held, truth) = table(train_file, case["target"]), table(test_file, case["target"])
     seed, batch = case.get("seed", 0), case["batch"]
     model = model_of(script, X.shape[1], int(y.max()) + 1, seed)
-    called = DistributedDataParallel(model) if size > 1 else model
+    called = model
+    if size > 1:
+        called = DistributedDataParallel(model, find_unused_parameters=True)
     optimizer = getattr(torch.optim, case["optimizer"])(model.parameters(), **case["args"])
     loss_of, every = nn.CrossEntropyLoss(), case.get("accumulate", 1)
     history = []
@@ -75,7 +77,7 @@ def train(rank, size, train_file, test_file, script, case):
                     "val_accuracy": (output.argmax(1) == truth).float().mean().item(),
                 }
             )
-    weights = float(sum(one.double().abs().sum() for one in model.parameters()))
+    weights = float(sum(one.detach().double().abs().sum() for one in model.parameters()))
     return {"history": history, "weights": weights}
 
 

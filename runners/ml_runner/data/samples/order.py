@@ -51,12 +51,23 @@ def batch_count(n: int, batch_size: int, *, drop_last: bool = False) -> int:
     return n // batch_size if drop_last else -(-n // batch_size)
 
 
-def share(n: int, rank: int, size: int) -> slice:
+def share(n: int, batch_size: int, rank: int, size: int) -> slice:
     """Which of a batch's ``n`` samples process ``rank`` of ``size`` has; the first ones one more.
 
-    Where there are fewer samples than processes, the last ones have none.
+    A batch that is smaller than the others goes to fewer processes where some would have a single
+    sample, of which no variance can be told: the last ones have none.
+
+    Args:
+        n: samples in this batch.
+        batch_size: in a whole one.
+        rank: of the process.
+        size: how many processes there are.
     """
-    each, more = divmod(n, size)
+    least = 2 if batch_size >= 2 * size else 1
+    sharing = min(size, max(1, n // least))
+    if rank >= sharing:
+        return slice(n, n)
+    each, more = divmod(n, sharing)
     start = rank * each + min(rank, more)
     return slice(start, start + each + (rank < more))
 

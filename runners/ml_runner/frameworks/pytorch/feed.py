@@ -84,7 +84,7 @@ class Order:
 
     def _shares(self, positions: np.ndarray, start: int) -> Iterator[np.ndarray]:
         for batch in order.batches(positions, self.batch_size, start):
-            yield batch[order.share(len(batch), self.rank, self.size)]
+            yield batch[order.share(len(batch), self.batch_size, self.rank, self.size)]
 
 
 class TensorFeed:
@@ -249,7 +249,9 @@ class StreamFeed:
             dataset,
             batch_size,
             num_workers=workers,
-            collate_fn=collate if size == 1 else Share(collate or default_collate, rank, size),
+            collate_fn=collate
+            if size == 1
+            else Share(collate or default_collate, batch_size, rank, size),
             pin_memory=pinned,
             generator=generator,
         )
@@ -349,12 +351,13 @@ class Share:
     """Makes a batch of this process's share of the items."""
 
     collate: Callable[[Any], Any]
+    batch_size: int
     rank: int
     size: int
 
     def __call__(self, items: list[Any]) -> Any:
         """The batch; None where the share is empty."""
-        mine = items[order.share(len(items), self.rank, self.size)]
+        mine = items[order.share(len(items), self.batch_size, self.rank, self.size)]
         return self.collate(mine) if mine else None
 
 
