@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from ml_runner import bounds, errors, files
 
@@ -58,7 +58,10 @@ def _call(path: Path, roots: Sequence[str] | None) -> Mapping[str, Any] | None:
             found = json.loads(bounds.read_bytes(path))
     except (OSError, ValueError, errors.InvalidConfiguration):
         return None  # the job will say what is wrong with it
-    if isinstance(found, dict) and isinstance(found.get("run"), dict):
-        found = found["run"]  # of a checkpoint
-    request = found.get("request") if isinstance(found, dict) else None
-    return found if isinstance(request, dict) and isinstance(request.get("config"), dict) else None
+    whole = _mapping(found)
+    call = _mapping(whole.get("run")) or whole  # of a checkpoint
+    return call if _mapping(_mapping(call.get("request")).get("config")) else None
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}

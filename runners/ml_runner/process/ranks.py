@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -212,7 +212,7 @@ def run(job: Job, count: int, function: Callable[..., Any], *arguments: Any) -> 
 
 
 @contextlib.contextmanager
-def _passing_on_requests_to_stop(members: Sequence[Member]) -> Iterator[None]:
+def _passing_on_requests_to_stop(members: Sequence[Member]) -> Generator[None, None, None]:
     def pass_on(_signal: int, _frame: object) -> None:
         if members:
             members[0].send(signal.SIGUSR1)
@@ -225,7 +225,7 @@ def _passing_on_requests_to_stop(members: Sequence[Member]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _request_held_back() -> Iterator[None]:
+def _request_held_back() -> Generator[None, None, None]:
     """Within it, none comes; and who is started within it gets none until it says so."""
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
     try:

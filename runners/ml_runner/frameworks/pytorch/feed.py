@@ -302,6 +302,8 @@ class StreamFeed:
 
 def rows_of(inputs: Any) -> int:
     """Samples in a batch: the length of the first tensor in it; 0 of ``NOTHING``."""
+    if isinstance(inputs, torch.Tensor):
+        return inputs.shape[0]  # len() takes five times as long
     if inputs is None:
         return 0
     if isinstance(inputs, Mapping):

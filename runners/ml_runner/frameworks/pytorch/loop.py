@@ -188,8 +188,9 @@ class Loop:
         model, optimizer = parts.model, parts.optimizer
         batches, every = parts.train.batches, self._accumulate
         model.train()
+        learned = [one for group in optimizer.param_groups for one in group["params"]]
         if at.batch == 0:
-            optimizer.zero_grad(set_to_none=True)
+            _forget_gradients(learned)
         scores, tally, step_batch = parts.scores, self._tally, parts.scheduler.step_batch
         for inputs, targets in parts.train.epoch(at.epoch, at.batch):
             rows = rows_of(inputs)
@@ -210,20 +211,25 @@ class Loop:
             if self._clip is not None:
                 nn.utils.clip_grad_norm_(model.parameters(), self._clip)
             optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            _forget_gradients(learned)
             at.step += 1
             step_batch()
             if at.batch < batches:
-                if watch.within_due():
+                due = watch.within_due()
+                if due:
                     watch.within(self._done(), {"train_loss": self._mean()})
-                self._save_if_due(epoch_done=False)
+                # Where there are several processes, only rank 0 knows: all ask it.
+                if due or watch.saves_by_steps or self._team.size > 1:
+                    self._save_if_due(epoch_done=False)
         self._look()
 
     def _take(self, loss: torch.Tensor, rows: int) -> float:
         """Notes the loss of this process's rows; how many rows the whole batch has."""
         step = self.at.batch + 1
         if self._look_at == 1:
-            return self._count([(loss.item(), rows)], step)
+            [(value, whole)] = self._team.means([(loss.item(), rows)])
+            self._count(value, whole, step)
+            return whole
         self._unread.append((loss.detach(), rows, step))
         if len(self._unread) >= self._look_at:
             self._look()
@@ -234,21 +240,17 @@ class Loop:
         unread, self._unread = self._unread, []
         if unread:
             values = torch.stack([loss.float() for loss, _, _ in unread]).tolist()
-            rows = [rows for _, rows, _ in unread]
-            self._count(list(zip(values, rows, strict=True)), unread[0][2])
+            losses = [(value, rows) for value, (_, rows, _) in zip(values, unread, strict=True)]
+            for (value, rows), (_, _, step) in zip(self._team.means(losses), unread, strict=True):
+                self._count(value, rows, step)
 
-    def _count(self, losses: list[tuple[float, int]], step: int) -> int:
-        """Adds up the losses of batches, the first of them ``step``; the rows of the last."""
-        rows = 0
-        for number, (value, rows) in enumerate(self._team.means(losses)):
-            if not math.isfinite(value):
-                rate = self.learning_rate
-                raise self._watch.diverged(
-                    value, self.at.epoch, step=step + number, learning_rate=rate
-                )
-            self._tally.loss += value * rows
-            self._tally.rows += rows
-        return rows
+    def _count(self, value: float, rows: int, step: int) -> None:
+        if not math.isfinite(value):
+            raise self._watch.diverged(
+                value, self.at.epoch, step=step, learning_rate=self.learning_rate
+            )
+        self._tally.loss += value * rows
+        self._tally.rows += rows
 
     def _mean(self) -> float:
         return self._tally.loss / max(1, self._tally.rows)
@@ -354,6 +356,12 @@ class Loop:
         self._tally = Tally(**own["tally"])
         own_state.take_up(own, parts.model)
         return [*notes, *more]
+
+
+def _forget_gradients(parameters: list[torch.Tensor]) -> None:
+    """What ``zero_grad`` does, without its entry in a profile: that takes 15 µs a step."""
+    for parameter in parameters:
+        parameter.grad = None
 
 
 def _joined(

@@ -62,9 +62,9 @@ class Alone:
         """The sum of every process's ``number``."""
         return number
 
-    def means(self, losses: Sequence[tuple[float, int]]) -> list[tuple[float, int]]:
+    def means(self, losses: list[tuple[float, int]]) -> list[tuple[float, int]]:
         """(mean loss, rows) of some batches of this process → of the whole batches."""
-        return list(losses)
+        return losses
 
     def decided(self, *, due: bool, stop: bool) -> tuple[bool, bool]:
         """What rank 0 says: whether a checkpoint is due, whether to stop."""
@@ -149,7 +149,7 @@ class Team(Alone):
             dist.all_reduce(held)
         return held.item()
 
-    def means(self, losses: Sequence[tuple[float, int]]) -> list[tuple[float, int]]:
+    def means(self, losses: list[tuple[float, int]]) -> list[tuple[float, int]]:
         """See ``Alone``; one that is not finite makes the mean so."""
         if not losses:
             return []
@@ -221,7 +221,7 @@ def joined(rank: int, size: int, device: torch.device, meeting: str) -> Iterator
     with team._reaching():
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo",
-            store=dist.FileStore(meeting, size),
+            store=dist.FileStore(meeting, size),  # pyright: ignore[reportPrivateImportUsage]
             rank=rank,
             world_size=size,
             timeout=datetime.timedelta(seconds=_timeout()),
