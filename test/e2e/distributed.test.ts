@@ -168,7 +168,7 @@ describe("what two processes compute is what one does", () => {
       },
     });
     expect(one.metadata.distributed).toBeUndefined();
-    expect(Object.keys(two.artifacts)).toEqual(Object.keys(one.artifacts));
+    expect(Object.keys(two.artifacts!)).toEqual(Object.keys(one.artifacts!));
     expect(two.warnings).toBeUndefined();
     await noneLeft();
   });
@@ -275,7 +275,7 @@ describe("a training that is broken off goes on", () => {
     expect(report.metrics).toEqual(whole.metrics);
     const last = inCwd(report.artifacts!.lastModel!);
     expect(sameWeights(last, inCwd(whole.artifacts.lastModel))).toBe(true);
-    expect(report.metadata.resumedFrom.done).toBeLessThan(4);
+    expect((report.metadata as Json).resumedFrom.done).toBeLessThan(4);
   });
 
   test("it is cancelled, and gone on with, with another number of devices too", async () => {
@@ -286,7 +286,7 @@ describe("a training that is broken off goes on", () => {
     expect(error.metadata!.lastCheckpoint).toMatchObject({ unit: "epoch" });
     await noneLeft();
     const { config } = error.nextCall!.arguments as Json;
-    const other = await server.report("resume", {
+    const other: Json = await server.report("resume", {
       config: { ...config, devices: 1 },
       outputDir: `${call.outputDir}-1`,
     });
@@ -355,12 +355,28 @@ describe("a process that fails ends all", () => {
     ],
   ];
 
+  const failed = async (call: Json) => {
+    const jobId = jobOf(await server.call("train", { ...call, waitSeconds: 0 })).id;
+    return { jobId, ...(await server.error("job-status", { jobId, waitSeconds: 50 })) };
+  };
+
   test.each(FAULTS)("%s", async (_name, work, expected, says) => {
     const error = await server.error("train", callOf({}, atRank1(work)));
     expect(error).toMatchObject(expected);
     expect(error.message).toMatch(says);
     expect(error.solution.length).toBeGreaterThan(10);
     await noneLeft();
+  });
+
+  test("a script that raised is mended, and the training goes on", async () => {
+    const call = callOf({ checkpointSteps: 5 }, atRank1("raise KeyError('once')"));
+    const { jobId, ...error } = await failed(call);
+    expect(error.message).toMatch(/^Rank 1 of 2: KeyError/);
+    writeFileSync(inCwd(call.config.modelScript), NET);
+    const report = await server.report("resume", { config: { jobId } });
+    expect(report.warnings).toEqual([expect.stringMatching(/modelScript.*changed/)]);
+    const whole = await server.report("train", callOf());
+    expect(report.metrics).toEqual(whole.metrics);
   });
 
   test("what all of them meet is told once, of none", async () => {
@@ -414,7 +430,7 @@ describe("what there is not", () => {
   });
 
   test("auto, and ddp without a number: one process, which is said", async () => {
-    const auto = await server.report("train", callOf({ distributed: "auto", epochs: 1 }));
+    const auto: Json = await server.report("train", callOf({ distributed: "auto", epochs: 1 }));
     expect(auto.metadata.distributed).toMatchObject({ strategy: "none", devices: 1 });
     expect(auto.metadata.distributed.why).toMatch(/no GPU/);
     expect(auto.warnings).toEqual([expect.stringMatching(/devices: 2 was not used/)]);

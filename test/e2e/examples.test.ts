@@ -23,6 +23,7 @@ const ORDER = [
   "train-pytorch",
   "predict-pytorch",
   "train-digits",
+  "train-distributed",
 ];
 
 test("every example is run here", () => {

@@ -35,6 +35,8 @@ _SECONDS_TO_PRINT = 0.2
 _CHUNK_BYTES = 1 << 20
 # Before a message stands how long it is.
 _HEAD_BYTES = 8
+# What no process is to blame for.
+_OF_THE_CALL = (errors.Cancelled, errors.InvalidConfiguration)
 
 
 class PeerLost(errors.TrainingFailure):
@@ -244,8 +246,8 @@ def _wait(members: Sequence[Member]) -> list[Member]:
         if leader is not None and leader.error is None:
             return []
         failed = [member for member in members if _has_failed(member)]
-        if leader is not None and isinstance(leader.error, errors.InvalidConfiguration):
-            return failed  # nothing has begun, and the others have nothing to add
+        if leader is not None and isinstance(leader.error, _OF_THE_CALL):
+            return failed  # the others have nothing to add
         if len(failed) == len(members) or any(member.dead for member in failed):
             return failed
         if failed and give_up is None:
@@ -283,8 +285,7 @@ def _why(
     if not causes:
         return _silence(job, raised, count)
     rank, error = min(causes.items())
-    of_the_call = isinstance(error, (errors.Cancelled, errors.InvalidConfiguration))
-    if not of_the_call and len(causes) < count:
+    if not isinstance(error, _OF_THE_CALL) and len(causes) < count:
         error.message = f"{_name(rank, count)}: {error.message}"
         error.metadata |= {"rank": rank, "ranks": count}
     return error

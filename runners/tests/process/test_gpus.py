@@ -6,6 +6,7 @@ tests. What a real driver answers is tried by the last test alone, where there i
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from ml_runner import gpu_choice, gpus, nvml
+from ml_runner.process import devices_wanted
 from tests.process.lab import Lab, cancel, has_event, pids, until
 
 COMPILER = shutil.which("cc")
@@ -154,6 +156,69 @@ def test_each_job_gets_a_gpu_of_its_own_and_the_next_one_what_comes_free(
     for job in (jobs[0], jobs[2]):
         cancel(job)
         lab.error(job)
+
+
+def test_a_job_on_several_gpus_waits_for_all_of_them_and_lets_nobody_pass(
+    lab: Lab, driver: Path
+) -> None:
+    lab_with_gpus(lab, driver, 2)
+    one = lab.job(lane="gpu", slots=2)
+    two = lab.job(lane="gpu", slots=2, request={"config": {"distributed": "ddp", "devices": 2}})
+    later = lab.job(lane="gpu", slots=2)
+    lab.supervise(one, "say_gpu_and_loop")
+    until(lambda: pids(one))
+    for job in (two, later):
+        lab.supervise(job, "say_gpu_and_loop")
+        until(lambda job=job: (job / "control").exists())
+    assert not has_event(later, "started")
+    cancel(one)
+    until(lambda: pids(two))
+    assert gpu_of(two) == "0,1"
+    assert not has_event(later, "started")
+    cancel(two)
+    until(lambda: pids(later))
+    assert gpu_of(later) == "0"
+    cancel(later)
+    lab.error(later)
+
+
+@pytest.mark.parametrize(
+    ("config", "there", "wanted"),
+    [
+        ({}, 4, 1),
+        ({"distributed": "auto"}, 4, 4),
+        ({"distributed": "ddp", "devices": 2}, 4, 2),
+        # The job itself says that there are not so many.
+        ({"distributed": "ddp", "devices": 8}, 4, 4),
+        ({"distributed": "ddp", "devices": 8}, 0, 0),
+    ],
+)
+def test_how_many_gpus_a_job_waits_for(
+    config: dict[str, object], there: int, wanted: int, lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ML_EXECUTOR_HOME", str(lab.home))
+    first = lab.job(request={"config": config})
+    assert devices_wanted.of(read(first), there) == wanted
+    # Whoever goes on with that run wants as many, by whatever name.
+    again = lab.job(request={"action": "resume", "config": {"jobId": first.name}})
+    third = lab.job(request={"action": "resume", "config": {"jobId": again.name}})
+    run = {"request": {"action": "train", "config": config}}
+    (lab.work / "run.json").write_text(json.dumps(run))
+    (lab.work / "epoch-1.json").write_text(json.dumps({"run": run}))
+    by_directory = lab.job(request={"action": "resume", "config": {"runDir": "."}})
+    by_checkpoint = lab.job(
+        request={"action": "resume", "config": {"checkpointPath": "epoch-1.pt"}}
+    )
+    for job in (third, by_directory, by_checkpoint):
+        assert devices_wanted.of(read(job), there) == wanted
+    fewer = lab.job(request={"action": "resume", "config": {"jobId": first.name, "devices": 1}})
+    assert devices_wanted.of(read(fewer), there) == min(1, there)
+    nowhere = lab.job(request={"action": "resume", "config": {"jobId": "no-such-job"}})
+    assert devices_wanted.of(read(nowhere), there) == min(1, there)
+
+
+def read(job: Path) -> dict[str, object]:
+    return json.loads((job / "request.json").read_text())
 
 
 def test_servers_that_see_different_gpus_do_not_meet_on_one(lab: Lab, driver: Path) -> None:

@@ -218,6 +218,8 @@ def joined(rank: int, size: int, device: torch.device, meeting: str) -> Iterator
     team = Team(rank, size, _timeout())
     # They talk to each other alone; the name of the machine may lead to no interface at all.
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if sys.platform == "darwin" else "lo")
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     with team._reaching():
         dist.init_process_group(
             "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo",
