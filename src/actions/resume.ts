@@ -10,8 +10,8 @@ export const resume = defineAction({
   title: "Resume a training",
   description:
     "Goes on with an interrupted training (cancelled, timed out, killed) from its last checkpoint, to the same model and report as if nothing had happened. " +
-    "Name it by jobId, by its outputDir as runDir, or by a checkpoint's path. With a larger total, a finished training goes on too. Boosting that samples rows or columns, and sklearn's linear models, keep checkpoints only where train was sent checkpoint: true. " +
-    "It writes into the same directory, or into outputDir.",
+    "Name it by jobId, its outputDir as runDir, or a checkpoint's path. With a larger total, a finished training goes on too. Boosting that samples rows or columns, and sklearn's linear models, keep checkpoints only where train was sent checkpoint: true. " +
+    "It writes into the same directory, or outputDir.",
   config: z.strictObject({
     jobId: z.string().min(1).max(64).optional().describe("Job of the training, or of a resume."),
     runDir: path("Directory that the training wrote into.").optional(),
