@@ -124,7 +124,7 @@ def _train(
             },
             "metrics": {
                 **watch.history.last(),
-                **watch.history.to_report(metrics.better_in(watch.history)),
+                **watch.history.to_report(metrics.better_in(watch.history), best=watch.best),
                 **({} if final is None else {"finalModel": final}),
             },
             "artifacts": directory.shown(),
