@@ -3,6 +3,7 @@ import { writeFileSync } from "node:fs";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { gpuCount } from "../../src/runners/gpus.js";
 import { data, eventsOf, jobOf, ROOT, Server, until } from "./client.js";
 import { isAlive, processesOf } from "./processes.js";
 
@@ -47,6 +48,12 @@ const atRank1 = (work: string) =>
                 ${work}
 `,
   );
+
+const ENV = {
+  CUDA_VISIBLE_DEVICES: "",
+  ML_EXECUTOR_CHECKPOINT_SECONDS: "0",
+  ML_EXECUTOR_PEER_SECONDS: "5",
+};
 
 let server: Server;
 let count = 0;
@@ -135,13 +142,7 @@ const sameWeights = (first: string, second: string): boolean =>
 const inCwd = (path: string) => join(server.cwd, path);
 
 beforeAll(async () => {
-  server = await Server.start({
-    env: {
-      CUDA_VISIBLE_DEVICES: "",
-      ML_EXECUTOR_CHECKPOINT_SECONDS: "0",
-      ML_EXECUTOR_PEER_SECONDS: "5",
-    },
-  });
+  server = await Server.start({ env: ENV });
 });
 afterAll(async () => {
   await server.dispose();
@@ -239,13 +240,13 @@ def build_model(config, stream=False):
 
 describe("a training that is broken off goes on", () => {
   const EXACT = { modelArgs: { normed: true, dropout: 0.3 }, epochs: 4, checkpointSteps: 5 };
-  const slow = NET.replace("# WORK", "import time; time.sleep(0.02)");
+  const slow = NET.replace("# WORK", "import time; time.sleep(0.01)");
   let whole: Json;
   let call: Json;
 
-  const begun = async (more: Json = {}) => {
-    call = callOf(EXACT, slow, more);
-    const id = jobOf(await server.call("train", { ...call, waitSeconds: 0 })).id;
+  const begun = async (by = server) => {
+    call = callOf(EXACT, slow);
+    const id = jobOf(await by.call("train", { ...call, waitSeconds: 0 })).id;
     const checkpoint = () => eventsOf(server, id).find(({ type }) => type === "checkpoint");
     await until("it has a checkpoint", () => checkpoint() !== undefined, 60);
     return id;
@@ -278,6 +279,21 @@ describe("a training that is broken off goes on", () => {
     expect((report.metadata as Json).resumedFrom.done).toBeLessThan(4);
   });
 
+  test.each([
+    ["the job's own process", "pid"],
+    ["its supervisor", "supervisorPid"],
+  ])("%s is killed: the ranks go with it", async (_name, which) => {
+    const id = await begun();
+    const pids = ranks().map(({ pid }) => pid);
+    expect(pids).toHaveLength(2);
+    const started = eventsOf(server, id).find(({ type }) => type === "started");
+    process.kill(started[which], "SIGKILL");
+    const error = await server.error("job-status", { jobId: id, waitSeconds: 50 });
+    expect(error).toMatchObject({ type: "runner-crashed", nextCall: { tool: "resume" } });
+    expect(pids.filter(isAlive)).toEqual([]);
+    await noneLeft();
+  });
+
   test("it is cancelled, and gone on with, with another number of devices too", async () => {
     const id = await begun();
     await server.call("job-cancel", { jobId: id });
@@ -298,8 +314,8 @@ describe("a training that is broken off goes on", () => {
   });
 
   test("the server is killed meanwhile: nothing of it is noticed", async () => {
-    const id = await begun();
-    const killed = await Server.start({ home: server.home });
+    const killed = await Server.start({ cwd: server.cwd, home: server.home, env: ENV });
+    const id = await begun(killed);
     process.kill(killed.pid, "SIGKILL");
     const { structuredContent } = await server.finish("job-status", {
       jobId: id,
@@ -439,6 +455,36 @@ describe("what there is not", () => {
     const ddp = await server.report("train", call);
     expect(ddp.metadata.distributed).toMatchObject({ strategy: "none", devices: 1 });
     expect(ddp.warnings).toEqual([expect.stringMatching(/ddp was one process/)]);
+  });
+});
+
+// Only a machine with two GPUs can say what NCCL and DataParallel do.
+const gpus = gpuCount({ environment: process.env, platform: process.platform });
+describe.skipIf(gpus < 2)(`two GPUs (this machine has ${gpus})`, () => {
+  let onGpus: Server;
+  beforeAll(async () => {
+    onGpus = await Server.start({ cwd: server.cwd });
+  });
+  afterAll(async () => {
+    await onGpus.close();
+  });
+
+  test.each([
+    ["ddp", "ddp", "nccl"],
+    ["dp", "dp", undefined],
+    ["auto", "ddp", "nccl"],
+  ])("%s computes what one GPU does", async (distributed, strategy, backend) => {
+    const call = callOf({ distributed, devices: 2 }, NET, { gpuEnabled: true });
+    const two = await onGpus.report("train", call);
+    const one = await onGpus.report("train", alone(call));
+    expect(distance(two, figuresOf(one))).toBeLessThan(1e-4);
+    expect(two.gpuUsed).toBe(true);
+    expect(two.metadata.distributed).toMatchObject({
+      strategy,
+      devices: 2,
+      ...(backend && { backend }),
+    });
+    expect(two.metadata.peakGPUMemoryByDevice).toHaveLength(2);
   });
 });
 
