@@ -19,13 +19,10 @@ from ml_runner.process.ranks import Assignment, Outcome
 class Follower(Job):
     """The job as the ranks behind the first have it: it says nothing, and is never asked to stop.
 
-    What it is warned of is not told either: rank 0 meets the same.
+    What it is warned of is told at the end, where rank 0 has not met the same.
     """
 
     def event(self, type: str, **fields: Any) -> None:
-        """Not told."""
-
-    def warn(self, message: str) -> None:
         """Not told."""
 
     def progress(self, *_arguments: Any, **_more: Any) -> None:

@@ -207,6 +207,12 @@ def run(job: Job, count: int, function: Callable[..., Any], *arguments: Any) -> 
         for member in members[1:] if done else members:
             member.end()
     job.restore(leader.state)
+    for member in members[1:]:
+        # What happened to one of them alone; the rest is told already.
+        said: list[str] = [] if member.outcome is None else member.outcome.state["warnings"]
+        for warning in said:
+            if warning not in job.warnings:
+                job.warn(f"rank {member.rank}: {warning}")
     return leader.value
 
 

@@ -50,6 +50,10 @@ class Feed(Protocol):
         """(inputs, targets) of each batch, in the order of the data set."""
         ...
 
+    def share_of(self, batch: int) -> float:
+        """Which part of a batch (from 0) of the epoch that is read this process has: 0 … 1."""
+        ...
+
 
 class Order:
     """In which order the samples come.
@@ -77,6 +81,12 @@ class Order:
         if self.seed is None:
             return self.straight(start)
         return self._shares(order.epoch_order(self.rows, self.seed, epoch), start)
+
+    def share_of(self, batch: int) -> float:
+        """Which part of a batch this process has."""
+        rows = min(self.batch_size, self.rows - batch * self.batch_size)
+        mine = order.share(rows, self.batch_size, self.rank, self.size)
+        return (mine.stop - mine.start) / rows
 
     def straight(self, start: int = 0) -> Iterator[np.ndarray]:
         """Likewise in the order of the data set."""
@@ -132,6 +142,10 @@ class TensorFeed:
             part = slice(positions[0], positions[-1] + 1)
             targets = None if self._targets is None else self._targets[part]
             yield self._moved(self._inputs[part], targets)
+
+    def share_of(self, batch: int) -> float:
+        """See ``Feed``."""
+        return self._order.share_of(batch)
 
     def _moved(self, inputs: torch.Tensor, targets: torch.Tensor | None) -> Batch:
         if self._device.type == "cpu":
@@ -191,6 +205,10 @@ class LoaderFeed:
         """See ``Feed``."""
         return self._read(self._order.straight(), 0, 0)
 
+    def share_of(self, batch: int) -> float:
+        """See ``Feed``."""
+        return self._order.share_of(batch)
+
     def _read(self, positions: Iterator[np.ndarray], epoch: int, start: int) -> Iterator[Batch]:
         rank, shares = self._order.rank, list(positions)
         self._sampler.plan = [
@@ -244,14 +262,14 @@ class StreamFeed:
         self._seed = seed
         self._pair = pair or as_pair
         self._generator = torch.Generator()
+        # Of each batch of an epoch that has been read.
+        self._had: list[float] = []
         pinned, generator = device.type == "cuda", self._generator
         self._loader: DataLoader[Any] = DataLoader(
             dataset,
             batch_size,
             num_workers=workers,
-            collate_fn=collate
-            if size == 1
-            else Share(collate or default_collate, batch_size, rank, size),
+            collate_fn=Share(collate or default_collate, batch_size, rank, size),
             pin_memory=pinned,
             generator=generator,
         )
@@ -275,11 +293,12 @@ class StreamFeed:
         seed = order.batch_seed(self._seed, number, 0) & 0x7FFFFFFFFFFFFFFF
         # The workers' seeds are drawn from it.
         self._generator.manual_seed(seed)
-        done = 0
-        for batch in itertools.islice(self._loader, self.batches):
-            done += 1
+        self._had = []
+        for share, batch in itertools.islice(self._loader, self.batches):
+            self._had.append(float(share))
             held = NOTHING if batch is None else self._pair(batch)
             yield to_device(held, self._device)
+        done = len(self._had)
         if done < self.batches:
             raise errors.DataLoadingError(
                 f"The script's IterableDataset gave {done} batches in epoch {number}, where an"
@@ -291,6 +310,10 @@ class StreamFeed:
     def straight(self) -> Iterator[Batch]:
         """See ``Feed``."""
         return self.epoch(0)
+
+    def share_of(self, batch: int) -> float:
+        """See ``Feed``; of a batch that has been read."""
+        return self._had[batch]
 
     def _count(self, sizes: DataLoader[int]) -> tuple[int, int]:
         """(items, batches) of one pass, without a trace in the shared generators."""
@@ -357,10 +380,10 @@ class Share:
     rank: int
     size: int
 
-    def __call__(self, items: list[Any]) -> Any:
-        """The batch; None where the share is empty."""
+    def __call__(self, items: list[Any]) -> tuple[float, Any]:
+        """Which part of the items it is, and the batch; None where it is empty."""
         mine = items[order.share(len(items), self.batch_size, self.rank, self.size)]
-        return self.collate(mine) if mine else None
+        return len(mine) / len(items), self.collate(mine) if mine else None
 
 
 class SeededDataset(Dataset[Any]):

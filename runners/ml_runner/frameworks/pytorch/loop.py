@@ -187,6 +187,7 @@ class Loop:
         parts, watch, at = self._parts, self._watch, self.at
         model, optimizer = parts.model, parts.optimizer
         batches, every = parts.train.batches, self._accumulate
+        several = self._team.size > 1
         model.train()
         learned = [one for group in optimizer.param_groups for one in group["params"]]
         if at.batch == 0:
@@ -196,9 +197,11 @@ class Loop:
             rows = rows_of(inputs)
             if rows:
                 loss, outputs = parts.losses(model, inputs, targets)
-                whole = self._take(loss, rows)
+                self._take(loss, rows)
                 # The last group of an epoch may be smaller; its mean is over what it has.
-                group = min(every, batches - at.batch // every * every) * whole / rows
+                group = min(every, batches - at.batch // every * every)
+                if several:
+                    group /= parts.train.share_of(at.batch)
                 (loss if group == 1 else loss / group).backward()
                 if scores is not None and outputs is not None:
                     tally.add(scores(outputs), targets, parts.judge)
@@ -219,21 +222,19 @@ class Loop:
                 if due:
                     watch.within(self._done(), {"train_loss": self._mean()})
                 # Where there are several processes, only rank 0 knows: all ask it.
-                if due or watch.saves_by_steps or self._team.size > 1:
+                if due or watch.saves_by_steps or several:
                     self._save_if_due(epoch_done=False)
         self._look()
 
-    def _take(self, loss: torch.Tensor, rows: int) -> float:
-        """Notes the loss of this process's rows; how many rows the whole batch has."""
+    def _take(self, loss: torch.Tensor, rows: int) -> None:
         step = self.at.batch + 1
         if self._look_at == 1:
             [(value, whole)] = self._team.means([(loss.item(), rows)])
             self._count(value, whole, step)
-            return whole
+            return
         self._unread.append((loss.detach(), rows, step))
         if len(self._unread) >= self._look_at:
             self._look()
-        return self._team.total(rows)
 
     def _look(self) -> None:
         """Reads the losses that were not read yet; the first that is not finite ends it all."""
