@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ml_runner.scripts import Script
 
 _MODULES = ("building", "devices", "feed", "loop", "losses", "model", "network", "optimizers",
-            "own_data", "reading", "schedulers", "weights")  # fmt: skip
+            "own_data", "pretrained", "reading", "schedulers", "weights")  # fmt: skip
 # What the data of a training are read with, where it is installed.
 _READERS = ("pandas", "PIL.Image", "PIL.ImageOps")
 # A ZIP archive, as torch.save writes since 1.6; an older file is a pickle.
@@ -84,6 +84,17 @@ class PyTorchAdapter:
         from ml_runner.frameworks.pytorch.network import TorchNetwork
 
         return TorchNetwork(job)
+
+    def takes_directory(self, path: Path) -> bool:
+        """False: its pretrained models are files, or what a training left in its directory."""
+        return False
+
+    def pretrained(self, job: Job, path: Path) -> TorchNetwork:
+        """What the call asks to train further; see ``frameworks.base.FineTunes``."""
+        self.require()
+        from ml_runner.frameworks.pytorch import pretrained
+
+        return pretrained.network(job, path)
 
     def arrays(self, path: Path) -> dict[str, np.ndarray]:
         """The tensors in a file of ``torch.save``; see ``frameworks.base.ReadsArrays``."""
