@@ -18,7 +18,7 @@ from ml_runner.training.metrics import Metric, Outputs
 
 if TYPE_CHECKING:
     from ml_runner.data import TableData
-    from ml_runner.data.samples import Samples, Tokenizer
+    from ml_runner.data.samples import Samples, Scaling, Tokenizer
     from ml_runner.job import Job
     from ml_runner.scripts import Script
     from ml_runner.training.checkpoints import Checkpoint
@@ -261,7 +261,9 @@ class Network(Protocol):
         gpu_used: whether it is trained on a GPU.
         keeps_checkpoints: whether checkpoints are written.
         parameters: what the call says of the training, for the descriptor.
-        script: the caller's own code.
+        script: the caller's own code; None where the model needs none.
+        scaling: of a table's features, as a pretrained model was trained with; None: learned from
+            the training rows, where the call asks for one.
     """
 
     algorithm: str
@@ -271,7 +273,8 @@ class Network(Protocol):
     channels_first: bool
     tokenizer: Tokenizer | None
     gpu_used: bool
-    script: Script
+    script: Script | None
+    scaling: Scaling | None
 
     @property
     def keeps_checkpoints(self) -> bool: ...  # noqa: D102
@@ -280,6 +283,10 @@ class Network(Protocol):
 
     def versions(self) -> dict[str, str]:
         """Distribution → version of what it is computed with."""
+        ...
+
+    def origins(self) -> dict[str, dict[str, Any]]:
+        """Config key → path and fingerprint of what it began from, for whoever resumes the run."""
         ...
 
     def task_for(self, targets: np.ndarray) -> str | None:
@@ -508,6 +515,31 @@ class TrainsNetworks(Adapter, Protocol):
 
         Raises:
             InvalidConfiguration, ModelLoadingError: the script, or a name in the call, will not do.
+            FrameworkNotFound: the library is absent.
+        """
+        ...
+
+
+@runtime_checkable
+class FineTunes(Adapter, Protocol):
+    """A framework that trains pretrained models further, by epochs."""
+
+    def takes_directory(self, path: Path) -> bool:
+        """Whether the directory is a pretrained model in a form of its own, not a run's output.
+
+        Imports nothing foreign.
+        """
+        ...
+
+    def pretrained(self, job: Job, path: Path) -> Network:
+        """What the call asks to train further.
+
+        Args:
+            job: the call's.
+            path: absolute: a directory that it takes, or a model file of its framework.
+
+        Raises:
+            InvalidConfiguration, ModelLoadingError: the model, or a name in the call, will not do.
             FrameworkNotFound: the library is absent.
         """
         ...

@@ -8,11 +8,28 @@ import random
 from pathlib import Path
 from typing import Any
 
-GOOD = "good great lovely fine brilliant charming".split()
-BAD = "bad awful dull poor boring terrible".split()
-OTHER = "the a film plot story actor scene music camera was is and with of very it".split()
-NAMES = "Anna Boris Clara David Emma".split()
-PLACES = "Rome Paris Oslo Cairo Lima".split()
+GOOD = ["good", "great", "lovely", "fine", "brilliant", "charming"]
+BAD = ["bad", "awful", "dull", "poor", "boring", "terrible"]
+OTHER = [
+    "the",
+    "a",
+    "film",
+    "plot",
+    "story",
+    "actor",
+    "scene",
+    "music",
+    "camera",
+    "was",
+    "is",
+    "and",
+    "with",
+    "of",
+    "very",
+    "it",
+]
+NAMES = ["Anna", "Boris", "Clara", "David", "Emma"]
+PLACES = ["Rome", "Paris", "Oslo", "Cairo", "Lima"]
 
 
 def write_model(directory: Path, *, layers: int = 2, kind: str = "bert", **config: Any) -> Path:

@@ -229,15 +229,17 @@ def read_anew(
     return found
 
 
-def scaled(parts: Parts, method: str | None) -> Parts:
+def scaled(parts: Parts, method: str | None, learned: Scaling | None = None) -> Parts:
     """The same samples, scaled by what the training rows teach.
 
     Args:
         parts: after validation rows have been held out.
         method: ``featureScaling``; ``"none"`` or None leaves them as they are.
+        learned: a scaling of that method that an earlier training has learned, to be used again.
 
     Raises:
-        InvalidConfiguration: the samples are no table.
+        InvalidConfiguration: the samples are no table, or have another number of columns than
+            ``learned``.
     """
     if method is None or method == "none":
         return parts
@@ -247,7 +249,18 @@ def scaled(parts: Parts, method: str | None) -> Parts:
             solution="Leave config.featureScaling out; config.normalize is for pixels.",
             metadata={"key": "config.featureScaling", "sent": method},
         )
-    scaling = parts.train.fit_scaling(method)
+    if learned is not None and parts.train.inputs_shape != learned.offset.shape:
+        raise errors.InvalidConfiguration(
+            f"The pretrained model takes {len(learned.offset)} features, and the data have"
+            f" {parts.train.inputs_shape[0]}",
+            solution="Send config.featureColumns: the columns that the model was trained on.",
+            metadata={
+                "key": "config.featureColumns",
+                "shape": list(parts.train.inputs_shape),
+                "expected": list(learned.offset.shape),
+            },
+        )
+    scaling = parts.train.fit_scaling(method) if learned is None else learned
     done = {
         name: part.scaled(scaling)
         for name, part in parts.named().items()

@@ -15,7 +15,7 @@ from ml_runner import errors
 from ml_runner.data.samples import Samples, Tokenizer
 from ml_runner.data.samples.base import Warn
 from ml_runner.frameworks.base import CLASSIFICATION, MULTI_LABEL, Content
-from ml_runner.frameworks.pytorch import losses, weights
+from ml_runner.frameworks.pytorch import heads, losses, weights
 from ml_runner.frameworks.pytorch.loss import Loss
 from ml_runner.frameworks.pytorch.reading import array_tensor
 from ml_runner.frameworks.pytorch.targets import CLASSES, MULTILABEL, NUMBERS, Target
@@ -36,7 +36,8 @@ class TorchModel:
             knows.
         classes: labels in order; None for numbers.
         shape: of one sample's inputs; None where it is not known, or they are no one tensor.
-        making: how the module is made again: ``{"maker", "arguments"}``.
+        making: how the module is made again: ``{"maker", "arguments"}`` and, of an output layer
+            that was replaced, ``head``.
     """
 
     history: History | None = None
@@ -183,8 +184,10 @@ def load(path: Any, data: bytes, description: Mapping[str, Any], script: str) ->
         ModelLoadingError: the weights are not of such a model.
     """
     module = sys.modules[script]
-    maker = description["maker"]
-    made = getattr(module, maker)(**description["arguments"])
+    making = {key: description[key] for key in ("maker", "arguments", "head") if key in description}
+    made = getattr(module, making["maker"])(**making["arguments"])
+    if "head" in making:
+        heads.replace(made, **making["head"])
     weights.load_into(made, weights.load_file(path, data).state, path)
     target = Target(description["targetKind"], description["classes"])
     name = description["loss"]
@@ -206,7 +209,7 @@ def load(path: Any, data: bytes, description: Mapping[str, Any], script: str) ->
         task=description["task"],
         classes=description["classes"],
         shape=description["shape"],
-        making={"maker": maker, "arguments": description["arguments"]},
+        making=making,
     )
 
 

@@ -175,7 +175,7 @@ def load(job: Job, network: Network) -> TrainingData:
             solution="Send config.targetColumn: it is never guessed.",
             metadata={"key": "config.targetColumn"},
         )
-    parts = samples.scaled(_split(job, parts), config.get("featureScaling"))
+    parts = samples.scaled(_split(job, parts), config.get("featureScaling"), network.scaling)
     train = Part(parts.train, _encode(job, network, parts.train, str(path)))
     validation = _further(job, network, "validationData", train, parts.validation)
     test = _further(job, network, "testData", train, parts.test)

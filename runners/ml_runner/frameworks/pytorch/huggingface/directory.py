@@ -8,13 +8,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from ml_runner import bounds, errors
+from ml_runner import bounds, descriptors, errors
 from ml_runner.data.source import some
 
+# How a description names such a model.
+FORM = "huggingface"
 CONFIG = "config.json"
-_SAFETENSORS, _PICKLE, _INDEX = "model.safetensors", "pytorch_model.bin", ".index.json"
+INDEX = ".index.json"
+_SAFETENSORS, _PICKLE = "model.safetensors", "pytorch_model.bin"
 # Files of weights, the one that the library itself would take first.
-_WEIGHTS = (_SAFETENSORS, _SAFETENSORS + _INDEX, _PICKLE, _PICKLE + _INDEX)
+_WEIGHTS = (_SAFETENSORS, _SAFETENSORS + INDEX, _PICKLE, _PICKLE + INDEX)
 _OF_OTHERS = {
     "tf_model.h5": "TensorFlow",
     "flax_model.msgpack": "Flax",
@@ -49,6 +52,18 @@ def holding(weights: Path) -> Path | None:
     if weights.name not in _WEIGHTS or not (weights.parent / CONFIG).is_file():
         return None
     return weights.parent if is_one(weights.parent) else None
+
+
+def is_described(weights: Path, description: Mapping[str, Any] | None) -> bool:
+    """Whether a file is to be loaded with the directory that it lies in.
+
+    Args:
+        weights: a model file.
+        description: what its descriptor says of the model; None where it has none.
+    """
+    if description is not None:
+        return description.get("form") == FORM
+    return holding(weights) is not None
 
 
 class Directory:
@@ -94,7 +109,7 @@ class Directory:
             ModelLoadingError: the index cannot be read, names a file that is not there, or one of
                 another directory.
         """
-        if not self.weights.name.endswith(_INDEX):
+        if not self.weights.name.endswith(INDEX):
             return [self.weights]
         index = _json(self.weights) or {}
         places = index.get("weight_map")
@@ -122,7 +137,9 @@ class Directory:
             file = self.path / name
             if not name.endswith(_TOKENIZER) or name.startswith(".") or not file.is_file():
                 continue
-            if name in _WEIGHTS or name.endswith(_INDEX) or file.stat().st_size > _LARGEST_PART:
+            if name.endswith(descriptors.SUFFIX):
+                continue
+            if name in _WEIGHTS or name.endswith(INDEX) or file.stat().st_size > _LARGEST_PART:
                 continue
             try:
                 found[name] = bounds.read_bytes(file)

@@ -19,13 +19,12 @@ from ml_runner.frameworks.base import CLASSIFICATION, MULTI_LABEL
 from ml_runner.frameworks.pytorch import losses
 from ml_runner.frameworks.pytorch.huggingface import labels
 from ml_runner.frameworks.pytorch.huggingface.batches import TextBatches, as_tensors, call
-from ml_runner.frameworks.pytorch.huggingface.directory import Directory
+from ml_runner.frameworks.pytorch.huggingface.directory import FORM, Directory
 from ml_runner.frameworks.pytorch.huggingface.opening import SEQUENCE, WORDS, Opened
 from ml_runner.frameworks.pytorch.huggingface.tokenizer import LONGEST, TextTokenizer
 from ml_runner.frameworks.pytorch.model import TorchModel, bytes_of
 from ml_runner.frameworks.pytorch.targets import CLASSES, MULTILABEL, NUMBERS, Target
 
-FORM = "huggingface"
 _WEIGHTS = "model.safetensors"
 _KINDS = {CLASSIFICATION: CLASSES, MULTI_LABEL: MULTILABEL}
 _CLASS_ENDS = {"ForSequenceClassification": SEQUENCE, "ForTokenClassification": WORDS}
