@@ -122,8 +122,8 @@ class PyTorchAdapter:
 
     def recognises(self, path: Path, head: bytes) -> bool:
         """A file of ``torch.save`` or safetensors, by name and first bytes, or their index."""
-        if path.name.endswith(directory.INDEX):
-            return directory.holding(path) is not None
+        if directory.holding(path) is not None:
+            return True  # whatever it holds is read as weights, or refused
         if path.suffix == ".safetensors":
             return head[8:9] == b"{"
         if path.suffix not in (".pt", ".pth", ".bin", ".ckpt"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +83,9 @@ class TextSource:
             ignore_mismatched_sizes=True,
             output_loading_info=True,
         )
-        new = sorted({*loaded["missing_keys"], *(name for name, *_ in loaded["mismatched_keys"])})
+        others = {name: shapes for name, *shapes in loaded["mismatched_keys"]}
+        new = sorted({*loaded["missing_keys"], *others})
+        self._refuse_other_shapes(others, model_class.base_model_prefix)
         self._tell(model, new, sorted(loaded["unexpected_keys"]))
         if not any(name not in new for name in model.state_dict()):
             raise directory.bad(
@@ -100,6 +103,20 @@ class TextSource:
         """The directory, for whoever goes on with the run."""
         path = self._directory.path
         return {"pretrainedModel": {"path": str(path), "rows": 0, "fingerprint": fingerprint(path)}}
+
+    def _refuse_other_shapes(self, others: Mapping[str, Any], base: str) -> None:
+        """Of the output layer it is no fault, which is made for the data."""
+        inside = sorted(name for name in others if name.startswith(f"{base}."))
+        if not inside:
+            return
+        theirs, ours = (list(shape) for shape in others[inside[0]])
+        raise self._directory.bad(
+            f"holds weights that are not those of its config: {inside[0]} is {tuple(theirs)} in the"
+            f" file and {tuple(ours)} in the model"
+            + (f", and {len(inside) - 1} more" if len(inside) > 1 else ""),
+            "Copy weights and config of one and the same model.",
+            {"tensors": inside[:10]},
+        )
 
     def _tell(self, model: Any, new: list[str], unused: list[str]) -> None:
         prefix = f"{model.base_model_prefix}."
