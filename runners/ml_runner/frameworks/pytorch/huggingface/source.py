@@ -66,7 +66,7 @@ class TextSource:
         ``torch.manual_seed(seed)`` and ``from_pretrained``.
         """
         assert asked.target is not None
-        directory, config = self._directory, self._opened.config
+        config = self._opened.config
         model_class: Any = self._opened.model_class(WORDS if self.words else SEQUENCE)
         state = self._opened.state()
         kept = same_labels(config, asked.target, asked.outputs)
@@ -87,12 +87,6 @@ class TextSource:
         new = sorted({*loaded["missing_keys"], *others})
         self._refuse_other_shapes(others, model_class.base_model_prefix)
         self._tell(model, new, sorted(loaded["unexpected_keys"]))
-        if not any(name not in new for name in model.state_dict()):
-            raise directory.bad(
-                f"holds none of the tensors of a {model_class.__name__}",
-                "Copy the weights again, or mend model_type in its config.json.",
-                {"unexpected": sorted(state)[:10], "missing": new[:10]},
-            )
         return model
 
     def facts(self) -> dict[str, Any]:
@@ -120,7 +114,15 @@ class TextSource:
 
     def _tell(self, model: Any, new: list[str], unused: list[str]) -> None:
         prefix = f"{model.base_model_prefix}."
+        base = [name for name in model.state_dict() if name.startswith(prefix)]
         inside = [name for name in new if name.startswith(prefix)]
+        if 2 * len(inside) > len(base):
+            raise self._directory.bad(
+                f"lacks {len(inside)} of the {len(base)} tensors of a {type(model).__name__},"
+                f" such as {inside[0]}",
+                "Copy the weights again, or mend model_type in its config.json.",
+                {"missing": inside[:10], "unexpected": unused[:10]},
+            )
         if inside:
             self._job.warn(
                 f"'{self._directory.path}' lacks {len(inside)} tensors of the model, which begin"
