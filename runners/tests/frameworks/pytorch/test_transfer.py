@@ -72,7 +72,7 @@ def test_what_fits_is_taken_and_the_output_layer_is_left() -> None:
         (_net(5), 4, "2.weight"),  # or for this one
         (_net(3, hidden=8), 3, "0.weight"),
         (_net(5, hidden=8), 5, "0.weight"),
-        (nn.Sequential(nn.Linear(4, 6), nn.ReLU(), nn.Linear(6, 3), nn.Linear(3, 3)), 3, "3.weight"),
+        (nn.Sequential(*_net(3), nn.Linear(3, 3)), 3, "3.weight"),
         (nn.Sequential(nn.Linear(4, 6)), 6, "2.weight"),
         (nn.Sequential(nn.Linear(7, 6), nn.ReLU(), nn.Linear(6, 3)), 3, "0.weight"),
     ],
