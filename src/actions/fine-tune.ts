@@ -18,9 +18,8 @@ export const fineTune = defineAction({
   name: "fine-tune",
   title: "Fine-tune a pretrained model",
   description:
-    "Trains a pretrained model further on new data. pretrainedModel: what train or fine-tune saved (its outputDir or best_model.pt), read as in its own training; or weights (.pt, .safetensors) with modelScript. " +
-    "For another number of classes it gets a new output layer. " +
-    'freezeLayers: parts of parameter names, with ranges and *: "embeddings", "encoder.layer.0-8". Else as train.',
+    "Trains a pretrained model further: one that train saved (its outputDir), read as it was then, or weights with modelScript. " +
+    'Other classes get a new output layer. freezeLayers: "embeddings", "encoder.layer.0-8". Else as train.',
   config: training.extend({
     pretrainedModel: path(
       "Model to begin from: the outputDir of a training, its model file, or a file of weights with modelScript.",

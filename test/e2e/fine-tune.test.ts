@@ -84,6 +84,7 @@ describe("what train saved", () => {
         {
           freezeLayers: ["embed", "encoder.layer.0-1"],
           layerLearningRates: { classifier: 0.02 },
+          epochs: 40,
           validationSplit: 0.2,
           scheduler: "cosine_annealing",
         },
@@ -100,7 +101,7 @@ describe("what train saved", () => {
         algorithm: "Net",
         task: "classification",
         classes: 3,
-        epochs: 10,
+        epochs: 40,
         samplesProcessed: 120,
         validationSamples: 30,
         frameworkResolved: "the pretrained model is PyTorch's",

@@ -50,11 +50,12 @@ def match(pattern: str, tensors: Iterable[str]) -> Matched:
     """What a pattern means among dotted names of tensors; where nothing, ``tensors`` is empty.
 
     Its steps are looked for from the beginning of the names; where no name begins so, anywhere in
-    them.
+    them. A number at its beginning means one at the beginning of names: any part may have a
+    first or a second.
     """
     steps = pattern.split(".")
     names = [(name, name.split(".")) for name in tensors]
-    for anywhere in (False, True):
+    for anywhere in (False,) if steps[0][:1].isdecimal() else (False, True):
         modules: dict[str, None] = {}
         found: list[str] = []
         for name, parts in names:

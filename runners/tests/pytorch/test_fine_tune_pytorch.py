@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import importlib.util
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from tests.actions import plainly
 from tests.actions.interrupting import Runs
+from tests.data.samples.digits import write_digits
+from tests.pytorch.conftest import MODELS
 
 _TOLERANCE = 1e-6
 _TRAINED = {"lossFunction": "cross_entropy", "targetColumn": "target", "epochs": 2}
@@ -105,8 +110,7 @@ def test_losses_and_weights_are_those_of_a_plain_loop(name: str, runs: Runs, dat
     earlier = torch.load(weights, weights_only=True)
     assert all(torch.equal(trained[key], earlier[key]) for key in frozen)
     assert expected["unchanged"]
-    size = metadata.get("trainableParameters", metadata["modelParameters"])
-    assert size == expected["trainable"]
+    assert metadata["trainableParameters"] == expected["trainable"]
     assert metadata["pretrained"].get("newTensors", []) == (
         plain.get("fresh") or (["out.weight", "out.bias"] if "replace" in plain else [])
     )
@@ -149,3 +153,111 @@ def test_a_killed_fine_tuning_ends_with_the_same_bits(
          "config": {"modelPath": "out", "dataPath": "data/other_half.csv"}}
     )  # fmt: skip
     assert evaluated["metrics"]["accuracy"] > 0.5
+
+
+def _state(runs: Runs, path: str) -> dict[str, torch.Tensor]:
+    return torch.load(runs.base / path, weights_only=True)
+
+
+def test_images_are_read_as_in_the_first_training(runs: Runs) -> None:
+    write_digits(runs.base / "few", count=150)
+    for folder in (runs.base / "few").iterdir():
+        if folder.name > "digit_4":
+            shutil.rmtree(folder)
+    write_digits(runs.base / "all" / "train", first=200, count=200)
+    write_digits(runs.base / "all" / "val", first=400, count=60)
+    runs.report(
+        {"action": "train", "framework": "pytorch", "outputDir": "base", "gpuEnabled": False,
+         "config": {"modelScript": "resnet.py", "modelClass": "ResNet", "modelArgs": {"width": 4},
+                    "dataPath": "few", "colorMode": "grayscale", "imageSize": 10,
+                    "normalize": {"mean": [0.5], "std": [0.5]}, "epochs": 1, "numWorkers": 0}}
+    )  # fmt: skip
+    config = {"pretrainedModel": "base/last_model.pt", "dataPath": "all", "epochs": 1,
+              "freezeLayers": ["stem", "blocks.0"], "numWorkers": 0, "weightDecay": 0.1,
+              "optimizer": "adamw"}  # fmt: skip
+    report = runs.report(_fine_tune(config))
+    metadata = report["metadata"]
+    assert metadata["inputShape"] == [1, 10, 10]
+    assert metadata["classes"] == 10
+    assert metadata["validationSamples"] == 60
+    assert metadata["pretrained"]["newTensors"] == ["head.2.weight", "head.2.bias"]
+    before, after = _state(runs, "base/last_model.pt"), _state(runs, "out/last_model.pt")
+    kept = {name for name in before if name.startswith(("stem.", "blocks.0."))}
+    assert any("running_mean" in name for name in kept)
+    assert kept == {name for name in before if torch.equal(before[name], after[name])}
+    evaluated = runs.report(
+        {"action": "evaluate", "framework": "auto",
+         "config": {"modelPath": "out", "dataPath": "all/val"}}
+    )  # fmt: skip
+    assert evaluated["metadata"]["samplesEvaluated"] == 60
+
+
+_OWN = """
+import torch
+from sklearn.datasets import load_digits
+from mlp import MLP
+
+def build_datasets(config):
+    X, y = load_digits(n_class=config["modelArgs"]["classes"], return_X_y=True)
+    return torch.utils.data.TensorDataset(torch.from_numpy(X).float(), torch.from_numpy(y))
+
+def build_model(classes):
+    return MLP(64, classes)
+"""
+
+
+def test_a_script_builds_its_data_sets_here_too(runs: Runs) -> None:
+    (runs.base / "own.py").write_text(_OWN)
+    runs.report(
+        {"action": "train", "framework": "pytorch", "outputDir": "base", "gpuEnabled": False,
+         "config": {"modelScript": "own.py", "modelArgs": {"classes": 5}, "epochs": 2}}
+    )  # fmt: skip
+    report = runs.report(_fine_tune({"pretrainedModel": "base", "epochs": 1}))
+    assert report["metadata"]["pretrained"]["tensorsTaken"] == len(
+        _state(runs, "base/best_model.pt")
+    )
+    assert report["metadata"]["samplesProcessed"] == 901
+    assert report["metadata"]["defaults"]["modelArgs"] == {"classes": 5}
+
+
+def test_safetensors_with_a_head_for_numbers_and_a_pretrained_model_that_has_gone(
+    runs: Runs,
+) -> None:
+    torch.manual_seed(1)
+    saved = {"module." + name: tensor for name, tensor in _mlp(5).state_dict().items()}
+    save_file(saved, runs.base / "w.safetensors")
+    config = {
+        "pretrainedModel": "w.safetensors", "modelScript": "mlp.py", "dataPath": "data/iris.csv",
+        "targetColumn": "petal width (cm)", "epochs": 30, "batchSize": 4, "checkpointSteps": 2,
+        "featureColumns": ["sepal length (cm)", "sepal width (cm)", "petal length (cm)"],
+        "modelArgs": {"num_classes": 1}, "validationSplit": 0.2, "freezeLayers": ["body.4"],
+    }  # fmt: skip
+    whole = runs.report(_fine_tune(config, "whole"))
+    assert whole["metadata"]["task"] == "regression"
+    assert whole["metadata"]["pretrained"] == {
+        "path": "w.safetensors", "tensorsTaken": 9, "newTensors": ["head.weight", "head.bias"],
+        "outputsBefore": 5,
+    }  # fmt: skip
+    assert any("begin with 'module.'" in warning for warning in whole["warnings"])
+    started = runs.start(_fine_tune(config))
+    started.wait_for("epoch", 1)
+    call = runs.follow(started.kill())
+    (runs.base / "w.safetensors").rename(runs.base / "moved.safetensors")
+    error = runs.answer(call)["error"]
+    assert error["type"] == "model-loading-error"
+    assert error["metadata"]["key"] == "config.pretrainedModel"
+    assert "w.safetensors" in error["message"]
+    # Other weights come too late to change anything but what is said.
+    save_file({name: tensor + 1 for name, tensor in saved.items()}, runs.base / "w.safetensors")
+    report = runs.report(call)
+    assert report["metrics"] == whole["metrics"]
+    assert any("w.safetensors' has changed" in warning for warning in report["warnings"])
+
+
+def _mlp(outputs: int) -> torch.nn.Module:
+    spec = importlib.util.spec_from_file_location("mlp_of_test", MODELS / "mlp.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.MLP(3, outputs)

@@ -130,7 +130,8 @@ def test_frozen_tensors_are_those_of_the_pretrained_model(calls: Caller) -> None
     after = load_file(calls.base / "out" / "last_model" / "model.safetensors")
     same = {name for name, tensor in before.items() if torch.equal(tensor, after[f"bert.{name}"])}
     assert same == {name for name in before if name.startswith(("embeddings.", "encoder.layer.0."))}
-    assert report["metadata"]["newTensors"] == ["classifier.bias", "classifier.weight"]
+    new = ["classifier.bias", "classifier.weight"]
+    assert report["metadata"]["pretrained"]["newTensors"] == new
     assert report["metadata"]["algorithm"] == "BertForSequenceClassification"
 
 
@@ -273,15 +274,12 @@ def test_another_head_is_made_new(calls: Caller) -> None:
     directory = _foreign(calls.base, id2label=names, label2id={"pos": 0, "neg": 1})
     call = {"pretrainedModel": "theirs", "dataPath": "reviews.csv", "targetColumn": "label"}
     # The same labels in another order: its weights would say the opposite.
-    assert tuned(calls, **call)["metadata"]["newTensors"] == [
-        "classifier.bias",
-        "classifier.weight",
-    ]
+    begun = tuned(calls, **call)["metadata"]["pretrained"]
+    assert begun["newTensors"] == ["classifier.bias", "classifier.weight"]
     config = json.loads((directory / "config.json").read_text())
     config |= {"id2label": {"0": "neg", "1": "pos"}, "label2id": {"neg": 0, "pos": 1}}
     (directory / "config.json").write_text(json.dumps(config))
-    kept = tuned(calls, "again", **call)["metadata"]
-    assert kept["newTensors"] == []
+    assert "newTensors" not in tuned(calls, "again", **call)["metadata"]["pretrained"]
     words = {"dataPath": "words.jsonl", "targetColumn": "tags", "pretrainedModel": "theirs"}
     assert tuned(calls, "words", **words)["metadata"]["classes"] == 3
 

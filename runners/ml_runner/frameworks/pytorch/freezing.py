@@ -69,13 +69,13 @@ def apply(job: Job, model: nn.Module) -> Layers:
     # What the script itself has frozen stays with the optimizer: the script may free it again.
     learning = {key: tensor for key, tensor in parameters.items() if id(tensor) not in fixed}
     rates = layers.rates(job, list(parameters), parameters.keys() - learning.keys(), name)
-    own = {tensor: place for place, (one, _) in enumerate(rates) for tensor in one.tensors}
     groups: list[dict[str, Any]] = [{"params": []}, *({"params": [], "lr": r} for _, r in rates)]
-    seen: set[int] = set()
-    for key, tensor in learning.items():
-        if id(tensor) not in seen:  # a tensor of two names learns once
-            seen.add(id(tensor))
-            groups[own.get(key, -1) + 1]["params"].append(tensor)
+    # By what they are: a tensor of two names learns once, at the rate of either.
+    place = {
+        id(learning[key]): number for number, (one, _) in enumerate(rates, 1) for key in one.tensors
+    }
+    for tensor in {id(tensor): tensor for tensor in learning.values()}.values():
+        groups[place.get(id(tensor), 0)]["params"].append(tensor)
     return Layers(
         groups=[group for group in groups if group["params"]],
         still=[module for path, module in model.named_modules() if _is_still(path, module, names)],

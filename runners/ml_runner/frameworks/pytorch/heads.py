@@ -17,9 +17,10 @@ _KINDS = (nn.Linear, *_CONVOLUTIONS)
 def input_width(model: nn.Module) -> tuple[str, int] | None:
     """(name, features or channels that it takes) of the first layer whose width is known."""
     for name, module in model.named_modules():
-        if type(module) in _KINDS:
-            width = module.in_features if isinstance(module, nn.Linear) else module.in_channels
-            return name or type(module).__name__, int(width)
+        if isinstance(module, nn.Linear):
+            return name or "the model itself", module.in_features
+        if isinstance(module, _CONVOLUTIONS):
+            return name or "the model itself", module.in_channels
     return None
 
 

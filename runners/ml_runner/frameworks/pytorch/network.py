@@ -93,7 +93,7 @@ class TorchNetwork:
         keys = (
             "epochs", "batchSize", "learningRate", "optimizer", "optimizerArgs", "momentum",
             "weightDecay", "lossFunction", "lossArgs", "scheduler", "schedulerArgs", "modelArgs",
-            "freezeLayers", "layerLearningRates",
+            "pretrainedModel", "freezeLayers", "layerLearningRates",
         )  # fmt: skip
         return {key: self._job.config[key] for key in keys if key in self._job.config}
 
@@ -416,9 +416,10 @@ class TorchNetwork:
             "seed": self._seed,
             "device": str(self._device),
         }
-        if self._trainable != self._size:
+        begun_from = self._source.facts()
+        if begun_from or self._trainable != self._size:
             facts["trainableParameters"] = self._trainable
-        facts |= {**self._source.facts(), **self._layers.facts()}
+        facts |= {**begun_from, **self._layers.facts()}
         if self._schedule.name is not None:
             facts["scheduler"] = self._schedule.name
         accumulation = int(self._job.config.get("gradientAccumulation") or 1)

@@ -48,10 +48,12 @@ class Source(Protocol):
         making: after ``build``: how the module is made again (``model.load``).
     """
 
-    script: Script | None
     name: str
     scaling: Scaling | None
     making: dict[str, Any]
+
+    @property
+    def script(self) -> Script | None: ...  # noqa: D102
 
     def build(self, asked: Asked) -> nn.Module:
         """The model, on the CPU.

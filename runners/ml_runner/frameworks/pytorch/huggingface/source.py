@@ -15,8 +15,8 @@ from ml_runner.frameworks.pytorch.huggingface.directory import Directory
 from ml_runner.frameworks.pytorch.huggingface.labels import put_into, same_labels
 from ml_runner.frameworks.pytorch.huggingface.opening import SEQUENCE, WORDS, Opened
 from ml_runner.frameworks.pytorch.huggingface.tokenizer import LONGEST, TextTokenizer
+from ml_runner.frameworks.pytorch.pretrained import transfer
 from ml_runner.frameworks.pytorch.source import Asked
-from ml_runner.training.run_record import fingerprint
 
 if TYPE_CHECKING:
     from ml_runner.data.samples import Scaling
@@ -90,13 +90,12 @@ class TextSource:
         return model
 
     def facts(self) -> dict[str, Any]:
-        """``pretrainedType``, ``newTensors``: names of those that are not from the directory."""
-        return self._facts
+        """``pretrained``: where it came from, what was taken over, what is new."""
+        return {"pretrained": self._facts}
 
     def origins(self) -> dict[str, dict[str, Any]]:
-        """The directory, for whoever goes on with the run."""
-        path = self._directory.path
-        return {"pretrainedModel": {"path": str(path), "rows": 0, "fingerprint": fingerprint(path)}}
+        """Its file of weights, for whoever goes on with the run."""
+        return transfer.origin(self._directory.weights)
 
     def _refuse_other_shapes(self, others: Mapping[str, Any], base: str) -> None:
         """Of the output layer it is no fault, which is made for the data."""
@@ -129,9 +128,10 @@ class TextSource:
                 f" anew: {some(inside, 5)}"
             )
         self._facts = {
-            "pretrainedType": self._opened.config.model_type,
+            "path": self._job.config["pretrainedModel"],
+            "modelType": self._opened.config.model_type,
             "tensorsTaken": len(model.state_dict()) - len(new),
-            "newTensors": new[:10],
+            **({"newTensors": new[:10]} if new else {}),
             **({"tensorsUnused": unused[:10]} if unused else {}),
         }
 

@@ -32,6 +32,4 @@ def network(job: Job, path: Path) -> TorchNetwork:
     descriptor, warnings = descriptors.read(path, data)
     if descriptor is not None:
         return TorchNetwork(job, OurModel(job, path, data, descriptor))
-    for warning in warnings:
-        job.warn(warning)
-    return TorchNetwork(job, BareWeights(job, path, data))
+    return TorchNetwork(job, BareWeights(job, path, data, warnings))

@@ -53,6 +53,9 @@ class OurModel:
         self.making: dict[str, Any] = {}
         if self._description["loss"] in losses.KINDS:
             job.fill_in("lossFunction", self._description["loss"])
+        # A script that builds its data sets may read them in the call.
+        if descriptor["parameters"].get("modelArgs"):
+            job.fill_in("modelArgs", descriptor["parameters"]["modelArgs"])
         self._spec: Mapping[str, Any] = descriptor.get("samples") or {}
         self.scaling: Scaling | None = self._read_alike()
         self._seed = int(job.config.get("seed") or 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,20 +24,25 @@ class BareWeights(FromScript):
         job: the call's: ``modelScript``, ``modelClass``, ``modelArgs``, ``allowPickle``.
         path: of the file.
         data: its content: a state dict, or safetensors.
+        reasons: why a description that stands beside it was of no use.
 
     Raises:
         InvalidConfiguration: no ``modelScript``.
         ModelLoadingError: it holds no weights that can be read.
     """
 
-    def __init__(self, job: Job, path: Path, data: bytes) -> None:
+    def __init__(self, job: Job, path: Path, data: bytes, reasons: Sequence[str]) -> None:
         if job.config.get("modelScript") is None:
             raise errors.InvalidConfiguration(
-                f"'{path}' holds weights, and not the model that they belong to",
+                "; ".join(
+                    (f"'{path}' holds weights, and not the model that they belong to", *reasons)
+                ),
                 solution="Send config.modelScript (and modelClass, modelArgs) of the model; or name"
                 " the outputDir of its training, where train has saved it.",
                 metadata={"key": "config.modelScript", "path": str(path)},
             )
+        for reason in reasons:
+            job.warn(reason)
         allowed = bool(job.config.get("allowPickle"))
         self._read = weights.load_file(path, data, allow_pickle=allowed)
         self._path, self._job = path, job
