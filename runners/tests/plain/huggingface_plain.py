@@ -20,6 +20,9 @@ from transformers import (
 
 def labelled(path, case):
     """Texts (or lists of words) and their labels."""
+    if (path / "train").is_dir():
+        parts = [labelled(path / part, case) for part in ("train", "test")]
+        return parts[0][0] + parts[1][0], parts[0][1] + parts[1][1]
     if path.is_dir():
         files = [(file, folder.name) for folder in sorted(path.iterdir())
                  for file in sorted(folder.iterdir())]  # fmt: skip
@@ -78,9 +81,12 @@ def run(directory, case):
     seed, path = case.get("seed", 0), directory / case["data"]
     tokenizer = AutoTokenizer.from_pretrained(directory / case["model"], local_files_only=True)
     data = Data(case, tokenizer, path)
-    train, held = train_test_split(
-        np.arange(len(data.labels)), test_size=case["split"], random_state=seed
-    )
+    rows = np.arange(len(data.labels))
+    if (path / "train").is_dir():
+        first = len(labelled(path / "train", case)[0])
+        train, held = rows[:first], rows[first:]
+    else:
+        train, held = train_test_split(rows, test_size=case["split"], random_state=seed)
     torch.manual_seed(seed)
     auto = AutoModelForTokenClassification if data.of_words else AutoModelForSequenceClassification
     model = auto.from_pretrained(
@@ -90,10 +96,10 @@ def run(directory, case):
         local_files_only=True,
     )
     for name, parameter in model.named_parameters():
-        if any(part in name for part in case.get("freeze", [])):
+        if any(f"{part}." in name for part in case.get("freeze", [])):
             parameter.requires_grad = False
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(learning, lr=case["lr"])
+    optimizer = getattr(torch.optim, case.get("optimizer", "AdamW"))(learning, lr=case["lr"])
     epochs, size = case["epochs"], case["batch"]
     result = {"train_loss": [], "val_loss": [], "val_accuracy": []}
     for epoch in range(1, epochs + 1):
