@@ -96,6 +96,9 @@ class Sources:
         facts |= self.train.samples.facts()
         if self.train.encoded.classes is not None:
             facts["classes"] = len(self.train.encoded.classes)
+        scaling = self.train.samples.spec.get("scaling")
+        if scaling is not None:
+            facts["featureScaling"] = scaling["method"]
         target = _target_of(self.train.samples.spec)
         return facts if target is None else {**facts, "targetColumn": target}
 
