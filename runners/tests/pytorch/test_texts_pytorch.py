@@ -17,6 +17,7 @@ from sklearn.model_selection import train_test_split
 
 from tests.actions import plainly
 from tests.actions.calling import Caller
+from tests.actions.interrupting import Runs
 from tests.pytorch import tiny_texts
 
 pytest.importorskip("transformers", reason="a layer of PyTorch without transformers")
@@ -176,6 +177,39 @@ def test_words_are_predicted_one_by_one(calls: Caller) -> None:
         ("0", "Anna"), ("0", "is"), ("0", "in"), ("0", "Rome"),
     ]  # fmt: skip
     assert {row["predicted_class"] for row in rows} <= {"LOC", "O", "PER"}
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"dataPath": "reviews", "freezeLayers": ["embeddings"], "scheduler": "one_cycle"},
+        {"dataPath": "words.jsonl", "targetColumn": "tags", "gradientAccumulation": 2},
+    ],
+    ids=["texts", "words"],
+)
+def test_a_killed_fine_tuning_ends_as_if_nothing_had_happened(
+    texts: Path, tmp_path: Path, data: dict[str, Any]
+) -> None:
+    runs = Runs(texts, tmp_path / "home")
+    config = {**_TRAIN, **data, "batchSize": 4, "epochs": 3, "checkpointSteps": 5}
+    request: dict[str, Any] = {
+        "action": "fine-tune", "framework": "pytorch", "config": config,
+        "outputDir": str(tmp_path / "whole"), "gpuEnabled": False,
+    }  # fmt: skip
+    whole = runs.report(request)
+    started = runs.start({**request, "outputDir": str(tmp_path / "out")})
+    started.wait_for("epoch", 1.4)
+    again = runs.follow(started.kill())
+    assert again["action"] == "resume"
+    report = runs.report(again)
+    assert report["metrics"] == whole["metrics"]
+    assert "resumedFrom" in report["metadata"]
+    for name in ("best_model", "last_model"):
+        before, after = (
+            (tmp_path / output / name / "model.safetensors").read_bytes()
+            for output in ("whole", "out")
+        )
+        assert before == after, name
 
 
 # -- directories of others -------------------------------------------------------------------------
