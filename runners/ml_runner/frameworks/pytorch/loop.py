@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -106,6 +106,7 @@ class Parts:
         judge: such a tensor of one or many batches → predictions, to be measured.
         measure_train: (predictions, targets) of an epoch → metric → value.
         measure_validation: (outputs, targets) of all batches → metric → value.
+        still: parts of the model that stay in inference mode: they are frozen.
     """
 
     model: nn.Module
@@ -118,6 +119,7 @@ class Parts:
     judge: Judge
     measure_train: Callable[[torch.Tensor, torch.Tensor], dict[str, float]]
     measure_validation: Callable[[list[Any], list[Any]], dict[str, float]]
+    still: Sequence[nn.Module] = ()
 
 
 class Loop:
@@ -183,6 +185,8 @@ class Loop:
         model, optimizer = parts.model, parts.optimizer
         batches, every = parts.train.batches, self._accumulate
         model.train()
+        for module in parts.still:
+            module.training = False
         learned = [one for group in optimizer.param_groups for one in group["params"]]
         if at.batch == 0:
             _forget_gradients(learned)
