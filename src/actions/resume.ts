@@ -9,7 +9,7 @@ export const resume = defineAction({
   name: "resume",
   title: "Resume a training",
   description:
-    "Goes on with an interrupted training (cancelled, timed out, killed) from its last checkpoint, to the same model and report as if nothing had happened. " +
+    "Goes on with an interrupted training (cancelled, timed out, killed) from its last checkpoint, to the same model and report. " +
     "Name it by jobId, its outputDir as runDir, or a checkpoint's path. With a larger total, a finished training goes on too. Boosting that samples rows or columns, and sklearn's linear models, keep checkpoints only where train was sent checkpoint: true. " +
     "It writes into the same directory, or outputDir.",
   config: z.strictObject({

@@ -58,7 +58,7 @@ def run(job: Job, resumed: Checkpoint | None = None) -> dict[str, Any]:
     if isinstance(adapter, TrainsNetworks):
         from ml_runner.training.epochs import run as by_epochs  # fits have no use for it
 
-        return by_epochs.run(job, adapter, resolved, resumed)
+        return by_epochs.run(job, adapter, adapter.network, resolved, resumed)
     assert isinstance(adapter, FitsTables)
     plan = FoldPlan.from_config(job.config, job.config.get("seed"))
     asked = requested.of_call(job.config)

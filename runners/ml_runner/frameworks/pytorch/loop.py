@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -107,6 +107,7 @@ class Parts:
         judge: such a tensor of one or many batches → predictions, to be measured.
         measure_train: (predictions, targets) of an epoch → metric → value.
         measure_validation: (outputs, targets) of all batches → metric → value.
+        still: parts of the model that stay in inference mode: they are frozen.
     """
 
     model: nn.Module
@@ -119,6 +120,7 @@ class Parts:
     judge: Judge
     measure_train: Callable[[torch.Tensor, torch.Tensor], dict[str, float]]
     measure_validation: Callable[[list[Any], list[Any]], dict[str, float]]
+    still: Sequence[nn.Module] = ()
 
 
 class Loop:
@@ -189,6 +191,8 @@ class Loop:
         batches, every = parts.train.batches, self._accumulate
         several = self._team.size > 1
         model.train()
+        for module in parts.still:
+            module.training = False
         learned = [one for group in optimizer.param_groups for one in group["params"]]
         if at.batch == 0:
             _forget_gradients(learned)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ml_runner import frameworks, gpu_choice, report, seeds
-from ml_runner.frameworks.base import TrainsNetworks
-from ml_runner.process import ranks
+from ml_runner import gpu_choice, report, seeds
+from ml_runner.process import child, ranks
 from ml_runner.training import checkpoints, requested, run_directory, run_record
 from ml_runner.training.checkpoints import Checkpoints
 from ml_runner.training.early_stopping import EarlyStopping
@@ -17,7 +17,7 @@ from ml_runner.training.epochs.watch import EpochWatch
 from ml_runner.training.user_code import warnings_collected
 
 if TYPE_CHECKING:
-    from ml_runner.frameworks.base import Network
+    from ml_runner.frameworks.base import Network, TrainsByEpochs
     from ml_runner.job import Job
     from ml_runner.training.checkpoints import Checkpoint
     from ml_runner.training.epochs.measured import Measured
@@ -28,13 +28,18 @@ if TYPE_CHECKING:
 
 
 def run(
-    job: Job, adapter: TrainsNetworks, resolved: str | None, resumed: Checkpoint | None
+    job: Job,
+    adapter: TrainsByEpochs,
+    make: Callable[[Job], Network],
+    resolved: str | None,
+    resumed: Checkpoint | None,
 ) -> dict[str, Any]:
     """Trains what the call asks for, in this process or in several.
 
     Args:
         job: whose training it is.
         adapter: the framework's.
+        make: of it: the network that the call asks for, once the seed is set.
         resolved: for ``framework: auto``, why it is this framework.
         resumed: the checkpoint from which an interrupted training of this call goes on.
 
@@ -44,40 +49,14 @@ def run(
     Raises:
         ExecutorError: of the type that the contract names for what went wrong.
     """
-    count = adapter.processes(job)
-    if count == 1:
-        return _train(job, adapter, resolved, resumed)
-    path = None if resumed is None else resumed.path
-    return ranks.run(job, count, _in_rank, adapter.name, resolved, path)
-
-
-def _in_rank(job: Job, framework: str, resolved: str | None, path: Path | None) -> Any:
-    """What each process does where there are several; only rank 0 writes and reports."""
-    adapter, resumed = frameworks.get(framework), None if path is None else checkpoints.read(path)
-    assert isinstance(adapter, TrainsNetworks)
-    if job.rank == 0:
-        return _train(job, adapter, resolved, resumed)
-    network, asked = _asked(job, adapter)
-    data = sources.load(job, network)
-    network.prepare(data)
-    metrics = measured.chosen(job, network, asked)
-    watch = _watch(job, network, data, metrics, None, None)
-    with warnings_collected(job):
-        network.train(watch, metrics, resumed)
-    return None
-
-
-def _asked(job: Job, adapter: TrainsNetworks) -> tuple[Network, list[Metric]]:
-    """The network of the call and the metrics that it asks for, checked."""
+    count = adapter.processes(job) if job.ranks == 1 else 1
+    if count > 1:
+        return ranks.run(job, count, _in_rank, None if resumed is None else resumed.path)
     seeds.seed_all(job.option("seed", 0))
     asked = requested.of_call(job.config)
-    return adapter.network(job), asked
-
-
-def _train(
-    job: Job, adapter: TrainsNetworks, resolved: str | None, resumed: Checkpoint | None
-) -> dict[str, Any]:
-    network, asked = _asked(job, adapter)
+    network = make(job)
+    if job.rank > 0:
+        return _follow(job, network, asked, resumed)
     with run_directory.claimed(job, resumed) as directory:
         job.phase("loading")
         data = sources.load(job, network)
@@ -135,6 +114,25 @@ def _train(
     return body
 
 
+def _in_rank(job: Job, path: Path | None) -> Any:
+    """What each process does where there are several: the action once more, which comes to here."""
+    resumed = None if path is None else checkpoints.read(path)
+    return child.load_action(job.action).run(job, resumed)
+
+
+def _follow(
+    job: Job, network: Network, asked: list[Metric], resumed: Checkpoint | None
+) -> dict[str, Any]:
+    """The part of the processes behind the first, which alone writes and reports."""
+    data = sources.load(job, network)
+    network.prepare(data)
+    metrics = measured.chosen(job, network, asked)
+    watch = _watch(job, network, data, metrics, None, None)
+    with warnings_collected(job):
+        network.train(watch, metrics, resumed)
+    return {}
+
+
 def _watch(
     job: Job,
     network: Network,
@@ -158,7 +156,7 @@ def _watch(
 
 def _checkpoints(
     job: Job,
-    adapter: TrainsNetworks,
+    adapter: TrainsByEpochs,
     network: Network,
     data: TrainingData,
     directory: RunDirectory,
@@ -170,10 +168,10 @@ def _checkpoints(
         "framework": adapter.name,
         "algorithm": network.algorithm,
         "versions": network.versions(),
-        "data": data.origins(job.config),
+        "data": {**data.origins(job.config), **network.origins()},
         "features": data.names(),
         "classes": network.classes,
-        "script": run_record.digests(network.script),
+        "script": None if network.script is None else run_record.digests(network.script),
     }
     directory.describe(now)
     if resumed is not None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ml_runner import calls, errors
+from ml_runner.training import layers
 from ml_runner.training.early_stopping import EarlyStopping
 from ml_runner.training.history import History, flat_name
 
@@ -166,8 +167,14 @@ class EpochWatch:
                 "lastValidLoss": valid[-1] if valid else None,
                 "learningRate": learning_rate,
             },
-            next_call=calls.repeat(self.job, {"learningRate": learning_rate / 10}),
+            next_call=calls.repeat(self.job, self._slower(learning_rate)),
         )
+
+    def _slower(self, learning_rate: float) -> dict[str, Any]:
+        """Config keys with a tenth of the learning rates."""
+        own = self.job.config.get(layers.RATES) or {}
+        slower = {layers.RATES: {pattern: rate / 10 for pattern, rate in own.items()}}
+        return {"learningRate": learning_rate / 10, **(slower if own else {})}
 
     # -- checkpoints -----------------------------------------------------------------------------
 
