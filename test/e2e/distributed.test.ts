@@ -196,6 +196,21 @@ describe("what two processes compute is what one does", () => {
     expect(distance(two, expected.one.history)).toBeLessThan(1e-5);
   });
 
+  test("a training further, with frozen layers", async () => {
+    const first = callOf({ epochs: 1 });
+    await server.report("train", first);
+    const { modelScript: _s, modelClass: _c, ...config } = callOf({ epochs: 2 }).config;
+    const further = {
+      ...first,
+      config: { ...config, pretrainedModel: first.outputDir, freezeLayers: ["first"] },
+      outputDir: `${first.outputDir}-further`,
+    };
+    const two = await server.report("fine-tune", further);
+    const one = await server.report("fine-tune", alone(further));
+    expect(distance(two, figuresOf(one))).toBeLessThan(1e-5);
+    expect(two.metadata.distributed).toMatchObject({ strategy: "ddp", devices: 2 });
+  });
+
   test("data sets and a step of the script's own", async () => {
     const script = `${NET}
 from torch.utils.data import Dataset, IterableDataset
