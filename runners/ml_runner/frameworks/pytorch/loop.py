@@ -187,8 +187,9 @@ class Loop:
         model.train()
         for module in parts.still:
             module.training = False
+        learned = [one for group in optimizer.param_groups for one in group["params"]]
         if at.batch == 0:
-            optimizer.zero_grad(set_to_none=True)
+            _forget_gradients(learned)
         scores, tally, step_batch = parts.scores, self._tally, parts.scheduler.step_batch
         for inputs, targets in parts.train.epoch(at.epoch, at.batch):
             loss, outputs = parts.losses(model, inputs, targets)
@@ -204,13 +205,15 @@ class Loop:
             if self._clip is not None:
                 nn.utils.clip_grad_norm_(model.parameters(), self._clip)
             optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+            _forget_gradients(learned)
             at.step += 1
             step_batch()
             if at.batch < batches:
-                if watch.within_due():
+                due = watch.within_due()
+                if due:
                     watch.within(self._done(), {"train_loss": self._mean()})
-                self._save_if_due(epoch_done=False)
+                if due or watch.saves_by_steps:
+                    self._save_if_due(epoch_done=False)
         self._look()
 
     def _take(self, loss: torch.Tensor, rows: int) -> None:
@@ -325,6 +328,12 @@ class Loop:
         seeds.restore(content["generators"]["shared"])
         set_generators(content["generators"]["torch"])
         return notes
+
+
+def _forget_gradients(parameters: list[torch.Tensor]) -> None:
+    """What ``zero_grad`` does, without its entry in a profile: that takes 15 µs a step."""
+    for parameter in parameters:
+        parameter.grad = None
 
 
 def _joined(
