@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { data, Server } from "./client.js";
+import { data, eventsOf, jobOf, Server, until } from "./client.js";
 
 /** Fine-tuning as an agent asks for it: what train saved, weights of unknown origin, and what is refused. */
 
@@ -163,6 +163,34 @@ describe("what train saved", () => {
     expect(metadata.pretrained.tensorsTaken).toBe(15);
     expect(metrics.train_accuracy).toBeGreaterThan(0.95);
     expect((warnings ?? []).join()).not.toContain("output layer");
+  });
+
+  test("one that was stopped goes on by the call that its error proposes", async () => {
+    const config = { epochs: 100_000, freezeLayers: ["embed"], validationSplit: 0.2 };
+    const { structuredContent } = await server.call("fine-tune", {
+      ...fineTune(config, { outputDir: "models/long" }),
+      waitSeconds: 0,
+    });
+    const { id } = jobOf({ structuredContent });
+    await until("it has learned for a while", () =>
+      eventsOf(server, id).some(({ type, done }) => type === "progress" && done >= 3),
+    );
+    await server.call("job-cancel", { jobId: id });
+    const ended: Json = (await server.finish("job-status", { jobId: id, waitSeconds: 50 }))
+      .structuredContent!;
+    expect(ended.error).toMatchObject({ type: "cancelled", nextCall: { tool: "resume" } });
+    const { done } = ended.error.metadata.lastCheckpoint;
+    const more = ended.error.nextCall.arguments;
+    const report: Json = await server.report("resume", {
+      ...more,
+      config: { ...more.config, epochs: done + 5 },
+    });
+    expect(report.metadata).toMatchObject({
+      finalEpoch: done + 5,
+      resumedFrom: { jobId: id, unit: "epoch" },
+      frozen: [{ pattern: "embed", tensors: 7 }],
+    });
+    expect(report.action).toBe("resume");
   });
 
   test("what a fine-tuning saved can be fine-tuned again", async () => {
