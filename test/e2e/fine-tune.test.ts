@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { data, eventsOf, jobOf, Server, until } from "./client.js";
@@ -64,6 +64,8 @@ const fineTune = (config: Json = {}, more: Json = {}): Json => ({
   gpuEnabled: false,
   ...more,
 });
+
+const NUMBERS = ["sepal_length", "sepal_width", "petal_width"];
 
 beforeAll(async () => {
   server = await Server.start({ env: { CUDA_VISIBLE_DEVICES: "" } });
@@ -294,6 +296,41 @@ const FAULTS: Fault[] = [
     says: /takes 4 features, and the data have 2/,
   },
   {
+    name: "data without a column that it was trained on",
+    config: { dataPath: "three.csv" },
+    error: {
+      type: "invalid-configuration",
+      metadata: { key: "featureColumns", sent: "petal_width" },
+      solution: expect.stringContaining("Send config.featureColumns for these data"),
+    },
+    says: /'petal_width' is not a column of .*three.csv.*that of the pretrained model/,
+  },
+  {
+    name: "fewer columns, and no scaling",
+    config: {
+      dataPath: "three.csv",
+      featureColumns: ["sepal_length", "sepal_width", "petal_length"],
+      featureScaling: "none",
+    },
+    error: {
+      type: "invalid-configuration",
+      metadata: { shape: [3], expected: 4, layer: "encoder.embed.0" },
+    },
+    says: /shape \(3,\) do not go through the pretrained Net \(encoder.embed.0 takes 4\)/,
+  },
+  {
+    name: "data of another kind",
+    config: { dataPath: "pictures" },
+    error: { type: "invalid-configuration", metadata: { found: "images", expected: "table" } },
+    says: /pictures' is read as images, and .* was trained on a table/,
+  },
+  {
+    name: "a loss of the pretrained model that the target is not for",
+    config: { targetColumn: "petal_length", featureColumns: NUMBERS, featureScaling: "none" },
+    error: { type: "invalid-configuration", metadata: { key: "config.lossFunction" } },
+    says: /loss is for classes.*that of the pretrained model/,
+  },
+  {
     name: "weights without the script of their model",
     config: { pretrainedModel: "bare.pt", targetColumn: "species" },
     error: { type: "invalid-configuration", metadata: { key: "config.modelScript" } },
@@ -346,6 +383,15 @@ const FAULTS: Fault[] = [
 
 describe("what is refused", () => {
   beforeAll(async () => {
+    const rows = readFileSync(data("iris.csv"), "utf8").trim().split("\n");
+    const without = rows.map((row) =>
+      row
+        .split(",")
+        .filter((_, place) => place !== 3)
+        .join(),
+    );
+    writeFileSync(path("three.csv"), without.join("\n"));
+    mkdirSync(path("pictures"));
     await server.report("train", {
       framework: "sklearn",
       config: {

@@ -228,6 +228,11 @@ def _matches_nothing(
 
 def _near(pattern: str, tensors: Sequence[str]) -> str | None:
     """The pattern that was most likely meant: of as many steps, its ranges kept, that matches."""
+    forwards = re.sub(
+        r"(\d+)-(\d+)", lambda found: "-".join(sorted(found.groups(), key=int)), pattern
+    )
+    if match(forwards, tensors).tensors:
+        return forwards
     steps = pattern.split(".")
     windows: dict[str, str] = {}
     for name in tensors:
