@@ -73,6 +73,7 @@ beforeAll(async () => {
   only(data("iris.csv"), "species", ["setosa", "versicolor"], "two.csv");
   const report = await server.report("train", TRAIN);
   expect(report.status).toBe("success");
+  writeFileSync(path("bare.pt"), readFileSync(path("models/base/best_model.pt")));
 }, 120_000);
 afterAll(async () => {
   await server.dispose();
@@ -215,7 +216,6 @@ describe("what train saved", () => {
 
 describe("weights of unknown origin", () => {
   test("with modelScript, and a new output layer", async () => {
-    writeFileSync(path("bare.pt"), readFileSync(path("models/base/best_model.pt")));
     const { metadata }: Json = await server.report(
       "fine-tune",
       fineTune({ pretrainedModel: "bare.pt", modelScript: "net.py", targetColumn: "species" }),
