@@ -14,6 +14,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { MANIFEST } from "../../src/contract/index.js";
 import { ROOT } from "../e2e/client.js";
+import { killAllOf } from "../e2e/processes.js";
 import { testPython } from "../support.js";
 import { type HostileCall, hostileCall } from "./calls.js";
 import { faultsOf, fits } from "./verdict.js";
@@ -47,6 +48,8 @@ export async function barrage(count: number, seed: number): Promise<Outcome> {
     return await run(wire, world, cwd, count, seed);
   } finally {
     await wire.close();
+    // Jobs outlive their server, and one that trains on would write below what is removed.
+    killAllOf(join(root, "state"));
     rmSync(root, { recursive: true, force: true, maxRetries: 5 });
   }
 }
@@ -98,26 +101,29 @@ function reaches(call: HostileCall): boolean {
 /** Trains the models that the calls are about, and spoils copies of them. */
 async function settle(wire: Wire, directory: string): Promise<World> {
   const models: string[] = [];
-  const train = async (framework: string, algorithm: string, data: string) => {
+  const train = async (framework: string, algorithm: string, data: string, more?: object) => {
     const outputDir = join(directory, "models", algorithm);
+    const by = more ?? { algorithm };
     const { result } = await wire.request("tools/call", {
       name: "train",
       arguments: {
         framework,
-        config: { algorithm, dataPath: join(directory, "good", data), targetColumn: "kind" },
+        config: { ...by, dataPath: join(directory, "good", data), targetColumn: "kind" },
         outputDir,
         waitSeconds: 50,
       },
     });
     const report = result.structuredContent.executionReport;
     if (!report) throw new Error(JSON.stringify(result.structuredContent));
-    models.push(outputDir, report.artifacts.model);
+    models.push(outputDir, report.artifacts.model ?? report.artifacts.bestModel);
     return outputDir;
   };
   const first = await train("sklearn", "DecisionTreeClassifier", "classes.csv");
   await train("sklearn", "KNeighborsClassifier", "several.tsv");
   await train("xgboost", "XGBClassifier", "classes.csv");
   await train("lightgbm", "LGBMClassifier", "classes.csv");
+  const network = { modelScript: join(directory, "scripts", "network.py"), epochs: 1 };
+  await train("pytorch", "Net", "classes.csv", network);
   for (const [name, spoil] of Object.entries(SPOILT)) {
     const copy = join(directory, "models", name);
     cpSync(first, copy, { recursive: true });

@@ -104,6 +104,16 @@ os.link(bad / "header.csv", bad / "line\nbreak.csv")
     "from sklearn.tree import DecisionTreeClassifier\n\n\n"
     "def build_model(**arguments):\n    return DecisionTreeClassifier(**arguments)\n"
 )
+(scripts / "network.py").write_text(
+    "from torch import nn\n\n\n"
+    "class Net(nn.Module):\n"
+    "    def __init__(self, in_features, num_classes):\n"
+    "        super().__init__()\n"
+    "        self.layers = nn.Sequential(nn.Linear(in_features, 4), nn.BatchNorm1d(4))\n"
+    "        self.head = nn.Linear(4, num_classes)\n\n"
+    "    def forward(self, rows):\n"
+    "        return self.head(self.layers(rows))\n"
+)
 (scripts / "raises.py").write_text("raise RuntimeError('at import: \\ud800')\n")
 (scripts / "wrong.py").write_text("def build_model(:\n")
 (scripts / "exits.py").write_text(
