@@ -39,7 +39,6 @@ export const fineTune = defineAction({
     allowPickle,
   }),
   lean: {
-    framework: "",
     pretrainedModel: "",
     dataPath: "",
     epochs: "",
