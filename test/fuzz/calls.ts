@@ -80,7 +80,7 @@ function valid(schema: JsonSchema, key: string, words: Words): fc.Arbitrary<any>
       return schema.properties
         ? object(schema.properties, schema.required ?? [], words)
         : fc.dictionary(
-            fc.oneof(fc.constant("layers"), fc.string({ maxLength: 8 })),
+            fc.oneof(fc.constant("layer"), fc.string({ maxLength: 8 })),
             typeof schema.additionalProperties === "object"
               ? valid(schema.additionalProperties, "", words)
               : hostileValue,

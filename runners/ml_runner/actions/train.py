@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml_runner import errors, frameworks, gpu_choice, report, seeds, validation
+from ml_runner import errors, frameworks, gpu_choice, report, scripts, seeds, validation
 from ml_runner.frameworks.base import (
     CLASSIFICATION,
     FitsTables,
@@ -51,7 +51,7 @@ def run(job: Job, resumed: Checkpoint | None = None) -> dict[str, Any]:
     """
     # Everything that can be refused is refused before a directory is claimed or a row is read.
     adapter, resolved = frameworks.resolve_training(
-        job.request.get("framework") or "auto", job.config
+        job.request.get("framework") or "auto", job.config, lambda: scripts.imports(job)
     )
     validation.check_framework(job.action, adapter.name, job.config)
     job.phase("importing")

@@ -334,12 +334,14 @@ class Adapter(Protocol):
     Attributes:
         name: as in calls and reports.
         title: as people write it.
+        script_imports: what a ``modelScript`` that is written for it imports.
         taking_categories: its algorithms that take columns of categories as they are.
         resumable: which of its trainings can be resumed, in a sentence.
     """
 
     name: str
     title: str
+    script_imports: tuple[str, ...]
     taking_categories: tuple[str, ...]
 
     @property

@@ -65,7 +65,7 @@ def rows_for(job: Job, loaded: Loaded, key: str, *, with_target: bool) -> Rows:
     if spec is not None:
         return _samples_for(job, loaded.model, spec, key, with_target=with_target)
     if isinstance(loaded.model, TakesSamples):
-        return _samples_anew(job, loaded.model, key, with_target=with_target)
+        return _samples_anew(job, loaded, loaded.model, key, with_target=with_target)
     table = tables.read(job, key)
     schema = loaded.schema or _schema_of(loaded, list(table.frame.columns), job)
     if with_target:
@@ -102,7 +102,9 @@ def _samples_for(
     return _rows_of(job, model, found, with_target=with_target)
 
 
-def _samples_anew(job: Job, model: TakesSamples, key: str, *, with_target: bool) -> Rows:
+def _samples_anew(
+    job: Job, loaded: Loaded, model: TakesSamples, key: str, *, with_target: bool
+) -> Rows:
     """Samples for a model of which nothing says how its data are read: as the call says it."""
     from ml_runner.data import samples
 
@@ -117,7 +119,7 @@ def _samples_anew(job: Job, model: TakesSamples, key: str, *, with_target: bool)
         target_path=_target_path(job),
     )
     model.meet(found, job.warn)
-    return _rows_of(job, model, found, with_target=with_target)
+    return _rows_of(job, loaded.model, found, with_target=with_target)
 
 
 def _target_path(job: Job) -> Path | None:

@@ -130,11 +130,26 @@ def _classification(
                 solution="Give data with at least two classes.",
                 metadata={"column": column, "classes": labels, "rows": len(targets)},
             )
+        _refuse_numbers(found, len(targets), where, column)
         return Encoded(CLASSIFICATION, places.astype(np.int64), labels, len(labels))
     learnable.refuse_unseen(labels, classes, column, where)
     number = {label: place for place, label in enumerate(classes)}
     order = np.asarray([number[label] for label in labels], dtype=np.int64)
     return Encoded(CLASSIFICATION, order[places], list(classes), len(classes))
+
+
+def _refuse_numbers(found: np.ndarray, rows: int, where: str, column: str) -> None:
+    """For numbers that hardly repeat and leave gaps: none numbers its classes like that."""
+    if found.dtype.kind not in "iuf" or len(found) <= _FEW or rows >= 5 * len(found):
+        return
+    if found[-1] - found[0] + 1 == len(found):
+        return
+    raise errors.InvalidConfiguration(
+        f"the loss is for classes, and the target '{column}' of {where} holds {len(found)} distinct"
+        f" numbers in {rows} samples, from {found[0]:g} to {found[-1]:g}",
+        solution="Use a loss for numbers (mse, l1, huber, …), or another target.",
+        metadata={"key": "config.lossFunction", "targetColumn": column, "distinct": len(found)},
+    )
 
 
 def _from_one_hot(targets: np.ndarray, where: str, column: str) -> np.ndarray:

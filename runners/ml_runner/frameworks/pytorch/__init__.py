@@ -35,6 +35,7 @@ class PyTorchAdapter:
 
     name = "pytorch"
     title = "PyTorch"
+    script_imports: tuple[str, ...] = ("torch",)
     taking_categories: tuple[str, ...] = ()
     resumable = "PyTorch: every training, exactly."
     array_suffixes = (".pt", ".pth")

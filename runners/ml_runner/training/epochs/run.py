@@ -103,7 +103,7 @@ def run(
             },
             "metrics": {
                 **watch.history.last(),
-                **watch.history.to_report(metrics.better_in(watch.history)),
+                **watch.history.to_report(metrics.better_in(watch.history), best=watch.best),
                 **({} if final is None else {"finalModel": final}),
             },
             "artifacts": directory.shown(),

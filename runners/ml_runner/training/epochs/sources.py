@@ -97,6 +97,9 @@ class Sources:
         facts |= {"features": shape[0]} if len(shape) == 1 else {"inputShape": list(shape)}
         if self.train.encoded.classes is not None:
             facts["classes"] = len(self.train.encoded.classes)
+        scaling = self.train.samples.spec.get("scaling")
+        if scaling is not None:
+            facts["featureScaling"] = scaling["method"]
         target = self.train.samples.spec.get("schema", {}).get("target")
         return facts if target is None else {**facts, "targetColumn": target}
 
