@@ -96,7 +96,9 @@ def find(job: Job, *, key: str = "config.modelPath") -> Path:
 
 
 def _in_directory(path: Path, sent: str, key: str) -> Path:
-    named = run_directory.model_in(path)
+    named = frameworks.model_in(path) or run_directory.model_in(path)
+    if named is not None and named.is_dir():
+        named = frameworks.model_in(named)
     if named is not None:
         return named
     found = [
@@ -128,6 +130,8 @@ def _not_there(path: Path, sent: str, key: str) -> errors.ModelLoadingError:
     there = sorted(entry.name for entry in parent.iterdir()) if parent.is_dir() else []
     near = nearest(missing, there)
     solution = f"Did you mean '{parent / near}'? " if near else ""
+    if key == "config.pretrainedModel":
+        solution += "Nothing is downloaded: give the local directory of a pretrained model. "
     return errors.ModelLoadingError(
         f"There is no model at '{path}'",
         solution=solution
@@ -163,7 +167,9 @@ def load(job: Job) -> Loaded:
     if job.config.get("modelScript") is not None:
         loaded = _with_script(job, path, allow_pickle=allowed)
     else:
-        loaded = memory.cached(path, load_it)
+        # A model that is a directory is another one when any file in it has changed.
+        whole = path.parent if frameworks.model_in(path.parent) == path else path
+        loaded = memory.cached(whole, load_it)
     if not loaded.safe and not allowed:
         raise _refused(path)
     _check_framework(job, loaded)

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { defineAction } from "../contract/action.js";
+import { texts } from "../contract/networks.js";
 import { allowPickle, path } from "../contract/shared.js";
 import { train } from "./train.js";
 
@@ -17,11 +18,11 @@ export const fineTune = defineAction({
   name: "fine-tune",
   title: "Fine-tune a pretrained model",
   description:
-    "Trains a pretrained model further: one that train saved (its outputDir), read as it was then, or weights with modelScript. " +
+    "Trains a pretrained model further: a text model's directory (Hugging Face form; texts in class folders or a table), one that train saved (its outputDir), or weights with modelScript. " +
     'Other classes get a new output layer. freezeLayers: "embeddings", "encoder.layer.0-8". Else as train.',
   config: training.extend({
     pretrainedModel: path(
-      "Model to begin from: the outputDir of a training, its model file, or a file of weights with modelScript.",
+      "Model to begin from: a local directory in Hugging Face form (config.json, weights, tokenizer; nothing is downloaded), the outputDir of a training, its model file, or a file of weights with modelScript.",
     ).optional(),
     dataPath: path("Data to train on.").optional(),
     freezeLayers: z
@@ -35,6 +36,7 @@ export const fineTune = defineAction({
       .record(z.string().min(1), z.number().positive())
       .optional()
       .describe("Learning rate of some layers, by names as in freezeLayers; the longest holds."),
+    ...texts,
     modelScript: path("Python file of the model, for weights without a description.").optional(),
     allowPickle,
   }),

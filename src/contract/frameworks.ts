@@ -104,6 +104,8 @@ const FINE_TUNE = [
   "pretrainedModel",
   "freezeLayers",
   "layerLearningRates",
+  "textColumn",
+  "maxLength",
   "allowPickle",
 ] as const;
 
@@ -230,11 +232,11 @@ export const FRAMEWORKS: readonly Framework[] = [
       "fine-tune": { keys: FINE_TUNE, requires: ["pretrainedModel", "epochs"] },
       resume: { keys: [...RESUME, "epochs"], requires: [] },
       evaluate: {
-        keys: [...EVALUATE_TABLES, ...BARE_WEIGHTS, "targetData"],
+        keys: [...EVALUATE_TABLES, ...BARE_WEIGHTS, "targetData", "textColumn"],
         requires: ["modelPath", "dataPath"],
       },
       predict: {
-        keys: [...PREDICT_TABLES, ...BARE_WEIGHTS, "targetColumn"],
+        keys: [...PREDICT_TABLES, ...BARE_WEIGHTS, "targetColumn", "textColumn"],
         requires: ["modelPath", "inputData"],
       },
     },

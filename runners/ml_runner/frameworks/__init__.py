@@ -120,6 +120,18 @@ def array_reader(path: Path) -> Callable[[Path], dict[str, np.ndarray]] | None:
     return None
 
 
+def model_in(directory: Path) -> Path | None:
+    """The model file of a directory in a framework's own form; None for any other directory."""
+    from ml_runner.frameworks.base import KeepsDirectories
+
+    for adapter in all_adapters():
+        if isinstance(adapter, KeepsDirectories):
+            found = adapter.model_in(directory)
+            if found is not None:
+                return found
+    return None
+
+
 def taking_categories() -> list[str]:
     """Names of the algorithms that take columns of categories as they are."""
     return [name for adapter in all_adapters() for name in adapter.taking_categories]

@@ -18,7 +18,7 @@ from ml_runner.training.metrics import Metric, Outputs
 
 if TYPE_CHECKING:
     from ml_runner.data import TableData
-    from ml_runner.data.samples import Samples, Scaling
+    from ml_runner.data.samples import Samples, Scaling, Tokenizer
     from ml_runner.job import Job
     from ml_runner.scripts import Script
     from ml_runner.training.checkpoints import Checkpoint
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from ml_runner.training.epochs.watch import EpochWatch
 
 CLASSIFICATION, REGRESSION, MULTI_LABEL = "classification", "regression", "multilabel"
+# Of a file; or of each file of a directory by its name, the one that is loaded first.
+Content = bytes | Mapping[str, bytes]
 
 
 @dataclass(frozen=True)
@@ -166,8 +168,8 @@ class Model(Protocol):
         """What ``feature_importances`` are, in a few words."""
         ...
 
-    def files(self) -> dict[str, tuple[str, bytes]]:
-        """What to save: artifact key → (file name, content); ``model`` is always among them."""
+    def files(self) -> Mapping[str, tuple[str, Content]]:
+        """What to save: artifact key → (name, content); ``model`` is always among them."""
         ...
 
     def describe(self) -> dict[str, Any]:
@@ -255,6 +257,7 @@ class Network(Protocol):
         classes: labels, after ``prepare``; None for numbers.
         epochs: to be trained in all.
         channels_first: the order of an image's axes.
+        tokenizer: of a network that reads texts; None for any other.
         gpu_used: whether it is trained on a GPU.
         keeps_checkpoints: whether checkpoints are written.
         parameters: what the call says of the training, for the descriptor.
@@ -268,6 +271,7 @@ class Network(Protocol):
     classes: list[Any] | None
     epochs: int
     channels_first: bool
+    tokenizer: Tokenizer | None
     gpu_used: bool
     script: Script | None
     scaling: Scaling | None
@@ -436,14 +440,16 @@ class LoadsWeights(Protocol):
 
 
 @runtime_checkable
-class TakesSamples(Protocol):
+class TakesSamples(Model, Protocol):
     """A model whose inputs are ``Samples``, not a table.
 
     Attributes:
         channels_first: the order of an image's axes.
+        tokenizer: of a model that reads texts; None for any other.
     """
 
     channels_first: bool
+    tokenizer: Tokenizer | None
 
     def meet(self, samples: Samples, warn: Callable[[str], None]) -> None:
         """Sees samples that were read without a description, before it predicts them.
@@ -472,6 +478,18 @@ class ReadsArrays(Protocol):
         Raises:
             DataLoadingError: it is not such a file, or damaged.
             FrameworkNotFound: the library is absent.
+        """
+        ...
+
+
+@runtime_checkable
+class KeepsDirectories(Protocol):
+    """A framework some of whose models are directories."""
+
+    def model_in(self, directory: Path) -> Path | None:
+        """The file of weights of such a directory, by which it is loaded; None for any other.
+
+        Imports nothing foreign.
         """
         ...
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_runner import distributions, errors
 from ml_runner.frameworks.base import Estimator, Model
+from ml_runner.frameworks.pytorch.huggingface import directory
 from ml_runner.libraries import need
 from ml_runner.training.epochs import tensorboard
 from ml_runner.training.metrics import Metric
@@ -87,8 +88,12 @@ class PyTorchAdapter:
         return TorchNetwork(job)
 
     def takes_directory(self, path: Path) -> bool:
-        """False: its pretrained models are files, or what a training left in its directory."""
-        return False
+        """Whether it is a text model in Hugging Face form."""
+        return directory.is_one(path)
+
+    def model_in(self, path: Path) -> Path | None:
+        """The weights of a text model in Hugging Face form; None for any other directory."""
+        return directory.weights_in(path)
 
     def pretrained(self, job: Job, path: Path) -> TorchNetwork:
         """What the call asks to train further; see ``frameworks.base.FineTunes``."""
@@ -117,7 +122,9 @@ class PyTorchAdapter:
         return []
 
     def recognises(self, path: Path, head: bytes) -> bool:
-        """A file of ``torch.save`` or safetensors, by name and first bytes."""
+        """A file of ``torch.save`` or safetensors, by name and first bytes, or their index."""
+        if directory.holding(path) is not None:
+            return True  # whatever it holds is read as weights, or refused
         if path.suffix == ".safetensors":
             return head[8:9] == b"{"
         if path.suffix not in (".pt", ".pth", ".bin", ".ckpt"):
@@ -133,6 +140,10 @@ class PyTorchAdapter:
         self.require()
         from ml_runner.frameworks.pytorch import model
 
+        if directory.is_described(path, description):
+            from ml_runner.frameworks.pytorch.huggingface import model as texts
+
+            return texts.load(path, description)
         if description is None:  # with modelScript: ``load_weights``
             raise errors.ModelLoadingError(
                 f"'{path}' holds weights, and not the model that they belong to",

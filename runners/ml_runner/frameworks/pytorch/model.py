@@ -12,11 +12,12 @@ import torch
 from torch import nn
 
 from ml_runner import errors
-from ml_runner.data.samples import Samples
+from ml_runner.data.samples import Samples, Tokenizer
 from ml_runner.data.samples.base import Warn
-from ml_runner.frameworks.base import CLASSIFICATION, MULTI_LABEL
+from ml_runner.frameworks.base import CLASSIFICATION, MULTI_LABEL, Content
 from ml_runner.frameworks.pytorch import heads, losses, weights
 from ml_runner.frameworks.pytorch.loss import Loss
+from ml_runner.frameworks.pytorch.reading import array_tensor
 from ml_runner.frameworks.pytorch.targets import CLASSES, MULTILABEL, NUMBERS, Target
 from ml_runner.training.history import History
 from ml_runner.training.metrics import Outputs
@@ -42,6 +43,7 @@ class TorchModel:
     history: History | None = None
     importance_type = ""
     channels_first = True
+    tokenizer: Tokenizer | None = None
     # Samples that are predicted together where the call does not say.
     batch_size = 256
 
@@ -65,7 +67,7 @@ class TorchModel:
         self.metadata: dict[str, Any] = {}
         self._shape = shape
         self._making = dict(making)
-        self._saved: dict[str, tuple[str, bytes]] = {}
+        self._saved: dict[str, tuple[str, Content]] = {}
 
     @classmethod
     def trained(
@@ -82,9 +84,9 @@ class TorchModel:
         model = cls(module, **more)
         last = module.state_dict()
         model._saved = {
-            "bestModel": ("best_model.pt", _bytes(last if best is None else best)),
-            "lastModel": ("last_model.pt", _bytes(last)),
-            "optimizer": ("optimizer.pt", _bytes(optimizer.state_dict())),
+            "bestModel": ("best_model.pt", bytes_of(last if best is None else best)),
+            "lastModel": ("last_model.pt", bytes_of(last)),
+            "optimizer": ("optimizer.pt", bytes_of(optimizer.state_dict())),
         }
         if best is not None:
             module.load_state_dict(dict(best))
@@ -127,14 +129,12 @@ class TorchModel:
         Raises:
             Exception: as the module raises it.
         """
-        device = next(self.module.parameters()).device
         self.module.eval()
         parts = []
         with torch.no_grad():
             for start in range(0, len(X), self.batch_size):
                 rows = np.arange(start, min(start + self.batch_size, len(X)))
-                inputs = torch.from_numpy(X.batch(rows)).to(device)
-                parts.append(self.loss.predictions(self.module(inputs)))
+                parts.append(self.loss.predictions(self._outputs_of(X, rows)))
         values = _joined([part.values for part in parts])
         assert values is not None
         if self.classes is not None and self.task == CLASSIFICATION:
@@ -145,11 +145,16 @@ class TorchModel:
             _joined([part.decision for part in parts]),
         )
 
+    def _outputs_of(self, samples: Samples, rows: np.ndarray) -> Any:
+        """What the module gives for the samples at some positions."""
+        device = next(self.module.parameters()).device
+        return self.module(array_tensor(samples.batch(rows)).to(device))
+
     def feature_importances(self) -> np.ndarray | None:
         """None: a network has none."""
         return None
 
-    def files(self) -> dict[str, tuple[str, bytes]]:
+    def files(self) -> dict[str, tuple[str, Content]]:
         """State dicts: of the best epoch, of the last one, of the optimizer."""
         return self._saved
 
@@ -208,7 +213,8 @@ def load(path: Any, data: bytes, description: Mapping[str, Any], script: str) ->
     )
 
 
-def _bytes(state: Mapping[str, Any]) -> bytes:
+def bytes_of(state: Mapping[str, Any]) -> bytes:
+    """A state dict as a file of ``torch.save``."""
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
     return buffer.getvalue()

@@ -35,7 +35,7 @@ from ml_runner.frameworks.pytorch.loop import Loop, Parts
 from ml_runner.frameworks.pytorch.loss import Loss
 from ml_runner.frameworks.pytorch.model import TorchModel
 from ml_runner.frameworks.pytorch.own_data import OwnData, OwnPart
-from ml_runner.frameworks.pytorch.reading import Batches, as_tensors
+from ml_runner.frameworks.pytorch.reading import Batches, array_tensor, as_tensors
 from ml_runner.frameworks.pytorch.source import Asked, FromScript, Source
 from ml_runner.frameworks.pytorch.targets import CLASSES, MULTILABEL, NUMBERS, Target
 from ml_runner.training.epochs.sources import Part, Sources, TrainingData, counts_of
@@ -62,6 +62,7 @@ class TorchNetwork:
     """
 
     channels_first = True
+    tokenizer: data_samples.Tokenizer | None = None
 
     def __init__(self, job: Job, source: Source | None = None) -> None:
         self._job = job
@@ -144,7 +145,7 @@ class TorchNetwork:
             shape = data.train.samples.inputs_shape
             outputs = None if encoded.task == REGRESSION else encoded.outputs
             figures = encoded.outputs
-            first = torch.from_numpy(data.train.samples.batch(range(min(2, rows))))
+            first = self._first(data.train)
         fill = building.fills(num_classes=outputs, input_shape=shape)
         sample = None if self._hooks.training_step else first
         asked = Asked(fill, target, self._outputs_for(target, figures), shape, sample)
@@ -187,6 +188,10 @@ class TorchNetwork:
             default=job.default,
         )
         self._shape = None if shape is None else list(shape)
+
+    def _first(self, part: Part) -> Any:
+        """Inputs of a small batch, to try the model with."""
+        return array_tensor(part.samples.batch(range(min(2, len(part)))))
 
     def _outputs_for(self, target: Target | None, figures: int) -> int | None:
         """Outputs for a sample that the loss takes; None where the model alone knows them.
@@ -264,7 +269,7 @@ class TorchNetwork:
         targets = torch.from_numpy(part.encoded.values)
         size = 4 * len(part) * int(np.prod(part.samples.inputs_shape))
         if part.samples.in_memory and size <= _AT_ONCE:
-            inputs = torch.from_numpy(part.samples.batch(np.arange(len(part))))
+            inputs = array_tensor(part.samples.batch(np.arange(len(part))))
             return TensorFeed(inputs, targets, how, self._device)
         wanted = self._job.config.get("numWorkers")
         # A worker for each thread that the job may use: decoding is what takes the time.
@@ -314,10 +319,8 @@ class TorchNetwork:
         with failures.running(self._job, self._batch_size, self._size, self._train.rows):
             devices.keep_freed_memory()
             loop.run()
-        return TorchModel.trained(
-            self.model,
-            best=loop.best_weights,
-            optimizer=self._optimizer,
+        return self._trained(
+            loop.best_weights,
             loss=self.loss,
             algorithm=self.algorithm,
             task=self.task,
@@ -330,8 +333,16 @@ class TorchNetwork:
         if self._hooks.training_step is not None:
             batch = inputs if self._own else (inputs, targets)
             return self._step(self._hooks.training_step(model, batch))
-        outputs = model(inputs)
+        outputs = self._call(model, inputs)
         return self.loss(outputs, targets), outputs
+
+    def _call(self, model: nn.Module, inputs: Any) -> Any:
+        """The model's outputs for a batch of inputs."""
+        return model(inputs)
+
+    def _trained(self, best: dict[str, Any] | None, **more: Any) -> TorchModel:
+        """What the training gives; ``more`` as for ``TorchModel``."""
+        return TorchModel.trained(self.model, best=best, optimizer=self._optimizer, **more)
 
     def _step(self, found: Any) -> tuple[Any, Any]:
         """(loss, outputs or None) of what the script's own step gives."""
@@ -375,7 +386,7 @@ class TorchNetwork:
         """See ``frameworks.base.Network``."""
         if isinstance(part, Part):
             assert part.samples.targets is not None
-            true = data_samples.truth(part.samples.targets, part.encoded)
+            true = data_samples.truth(part.samples, part.encoded)
             return model.outputs(part.samples), true
         feed = self._own_feed(part, None)
         part.rows = feed.rows

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from ml_runner.data.samples import Samples
+from ml_runner.data.samples import Inputs, Samples
 
 
 class Batches(Dataset[Any]):
@@ -26,13 +26,19 @@ class Batches(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitems__(self, positions: list[int]) -> tuple[np.ndarray, np.ndarray | None]:
+    def __getitems__(self, positions: list[int]) -> tuple[Inputs, np.ndarray | None]:
         """Inputs and targets of a batch, each in one array."""
         targets = None if self.targets is None else self.targets[positions]
         return self.samples.batch(positions), targets
 
-    def __getitem__(self, position: int) -> tuple[np.ndarray, np.ndarray | None]:
+    def __getitem__(self, position: int) -> tuple[Inputs, np.ndarray | None]:
         return self.__getitems__([position])
+
+
+def array_tensor(inputs: Inputs) -> torch.Tensor:
+    """Inputs that are one array as a tensor, without a copy."""
+    assert isinstance(inputs, np.ndarray)
+    return torch.from_numpy(inputs)
 
 
 def as_tensors(batch: tuple[np.ndarray, np.ndarray | None]) -> Any:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ml_runner import descriptors, models
+from ml_runner.frameworks.pytorch.huggingface import directory
 from ml_runner.frameworks.pytorch.network import TorchNetwork
 from ml_runner.frameworks.pytorch.pretrained.ours import OurModel
 from ml_runner.frameworks.pytorch.pretrained.weights import BareWeights
@@ -21,6 +22,12 @@ def network(job: Job, path: Path) -> TorchNetwork:
         InvalidConfiguration, ModelLoadingError: the model will not do, or the call does not say
             what it needs.
     """
+    held = path if path.is_dir() else directory.holding(path)
+    if held is not None and (path.is_dir() or job.config.get("modelScript") is None):
+        # Its library is imported for no other model.
+        from ml_runner.frameworks.pytorch.huggingface.network import TextNetwork
+
+        return TextNetwork(job, held)
     data = models.content(path)
     descriptor, warnings = descriptors.read(path, data)
     if descriptor is not None:
