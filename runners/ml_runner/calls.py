@@ -45,6 +45,8 @@ def with_nearest(job: Job, facts: Mapping[str, Any]) -> dict[str, Any] | None:
     key, near = facts.get("key"), facts.get("nearest")
     if not isinstance(key, str) or not isinstance(near, str):
         return None
+    if not near.isprintable():  # a name of a file that no call can hold
+        return None
     call = repeat(job)
     *parents, last = key.split(".")
     place: Any = call["arguments"]

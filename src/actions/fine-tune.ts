@@ -56,7 +56,6 @@ export const fineTune = defineAction({
     allowPickle,
   }),
   lean: {
-    framework: "",
     pretrainedModel: "",
     dataPath: "",
     epochs: "",

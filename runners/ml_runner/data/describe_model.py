@@ -38,9 +38,10 @@ def describe(path: Path, sent: str) -> dict[str, Any]:
     Returns:
         ``path``, ``kind`` (``"model"``), ``framework``, ``modelSize``, ``modelSizeBytes``,
         ``described`` (its descriptor is there, signed by this machine and of this very file) and
-        ``warnings``; where described, also ``algorithm``, ``task``, ``target``, ``classes``,
-        ``features`` (name → type), ``parameters``, ``versions``, ``created``; else whether loading
-        it needs ``allowPickle``. ``truncated`` names lists that were cut.
+        ``warnings``; where described, also ``algorithm``, ``task``, ``classes``, ``parameters``,
+        ``versions``, ``created``, and ``target`` and ``features`` (name → type) of a table, or
+        ``inputs`` (their shapes); else whether loading it needs ``allowPickle``. ``truncated``
+        names lists that were cut.
 
     Raises:
         ModelLoadingError: the file cannot be read.
@@ -56,14 +57,17 @@ def describe(path: Path, sent: str) -> dict[str, Any]:
     descriptor, warnings = descriptors.read(path, data)
     answer: dict[str, Any] = {"path": clip(sent, 300), "kind": "model"}
     if descriptor is not None:
-        schema = descriptor["schema"]
+        schema = descriptor.get("schema")
         answer |= {key: descriptor[key] for key in ("framework", "algorithm", "task")}
-        answer["target"] = schema["target"]
         answer["classes"] = descriptor["classes"]
-        answer["features"] = {
-            name: "category" if name in schema["categorical"] else schema["dtypes"].get(name)
-            for name in schema["features"]
-        }
+        if schema is None:
+            answer["inputs"] = descriptor["signature"]["inputs"]
+        else:
+            answer["target"] = schema["target"]
+            answer["features"] = {
+                name: "category" if name in schema["categorical"] else schema["dtypes"].get(name)
+                for name in schema["features"]
+            }
         answer["parameters"] = descriptor["parameters"]
         answer["versions"] = descriptor["versions"]
         answer["created"] = descriptor["created"]
