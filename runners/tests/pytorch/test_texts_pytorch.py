@@ -17,6 +17,7 @@ import torch
 from safetensors.torch import load_file
 from sklearn.model_selection import train_test_split
 
+from ml_runner.data.describe import describe
 from tests.actions import plainly
 from tests.actions.calling import Caller
 from tests.actions.interrupting import Runs
@@ -259,6 +260,21 @@ def test_a_killed_fine_tuning_ends_as_if_nothing_had_happened(
             for output in ("whole", "out")
         )
         assert before == after, name
+
+
+def test_what_was_saved_is_described_and_fine_tuned_again(calls: Caller) -> None:
+    tuned(calls, dataPath="reviews.csv", targetColumn="label", epochs=1)
+    for path in ("out", "out/best_model"):
+        found = describe({"path": path}, str(calls.base), None)
+        assert found["described"], found
+        assert found["classes"] == ["neg", "pos"]
+        assert found["inputs"] == [{"name": "text", "type": "text"}]
+    begun = tuned(calls, "again", pretrainedModel="out", dataPath="reviews")["metadata"]
+    assert "newTensors" not in begun["pretrained"]
+    tuned(calls, "words", pretrainedModel="out", dataPath="words.jsonl", targetColumn="tags")
+    bare = describe({"path": "bert"}, str(calls.base), None)
+    assert (bare["framework"], bare["modelType"], bare["described"]) == ("pytorch", "bert", False)
+    assert bare["needsAllowPickle"] is False
 
 
 # -- directories of others -------------------------------------------------------------------------
