@@ -106,6 +106,7 @@ const FINE_TUNE = [
   "layerLearningRates",
   "textColumn",
   "maxLength",
+  "lora",
   "allowPickle",
 ] as const;
 
