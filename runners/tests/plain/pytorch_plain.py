@@ -86,10 +86,11 @@ def run(directory, case):
     history = []
 
     def losses(rows):
-        output = model(X[rows])
-        if case.get("regression"):
-            output = output.squeeze(1)
-        return loss_of(output, y[rows]), output
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bool(case.get("bf16"))):
+            output = model(X[rows])
+            if case.get("regression"):
+                output = output.squeeze(1)
+            return loss_of(output, y[rows]), output
 
     for epoch in range(1, case["epochs"] + 1):
         model.train()

@@ -243,6 +243,7 @@ _KINDS = {TABLE: "a table", IMAGES: "images", ARRAYS: "arrays (NPZ, NPY)"}
 _OF_KIND = {
     "imageSize": (IMAGES,),
     "colorMode": (IMAGES,),
+    "augment": (IMAGES,),
     "normalize": (IMAGES, ARRAYS),
     "inputKey": (ARRAYS,),
     "inputDtype": (ARRAYS,),

@@ -66,3 +66,14 @@ def keep_freed_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_MMAP_THRESHOLD, 32 << 20)  # the most that it takes
         libc.mallopt(_M_TRIM_THRESHOLD, 512 << 20)
+
+
+def give_back(device: torch.device) -> None:
+    """Gives freed memory back to the system, or within the library to whoever asks for it."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+    else:
+        with contextlib.suppress(OSError, AttributeError):  # another C library
+            ctypes.CDLL(None).malloc_trim(0)

@@ -15,7 +15,7 @@ from ml_runner import errors
 from ml_runner.data.samples import Samples
 from ml_runner.data.samples.base import Warn
 from ml_runner.frameworks.base import CLASSIFICATION, MULTI_LABEL
-from ml_runner.frameworks.pytorch import losses, weights
+from ml_runner.frameworks.pytorch import losses, precision, weights
 from ml_runner.frameworks.pytorch.loss import Loss
 from ml_runner.frameworks.pytorch.targets import CLASSES, MULTILABEL, NUMBERS, Target
 from ml_runner.training.history import History
@@ -36,6 +36,8 @@ class TorchModel:
         classes: labels in order; None for numbers.
         shape: of one sample's inputs; None where it is not known, or they are no one tensor.
         making: how the module is made again: ``{"maker", "arguments"}``.
+        mixed_precision: in which it was trained; outputs are computed likewise where the device
+            can.
     """
 
     history: History | None = None
@@ -54,6 +56,7 @@ class TorchModel:
         classes: list[Any] | None,
         shape: list[int] | None,
         making: Mapping[str, Any],
+        mixed_precision: str = precision.OFF,
     ) -> None:
         self.module = module
         self.loss = loss
@@ -64,6 +67,7 @@ class TorchModel:
         self.metadata: dict[str, Any] = {}
         self._shape = shape
         self._making = dict(making)
+        self._mixed_precision = mixed_precision
         self._saved: dict[str, tuple[str, bytes]] = {}
 
     @classmethod
@@ -129,7 +133,10 @@ class TorchModel:
         device = next(self.module.parameters()).device
         self.module.eval()
         parts = []
-        with torch.no_grad():
+        used = precision.possible(self._mixed_precision, device)
+        if self._mixed_precision != precision.OFF:
+            self.metadata["mixedPrecision"] = used
+        with torch.no_grad(), precision.autocast(used, device):
             for start in range(0, len(X), self.batch_size):
                 rows = np.arange(start, min(start + self.batch_size, len(X)))
                 inputs = torch.from_numpy(X.batch(rows)).to(device)
@@ -162,6 +169,7 @@ class TorchModel:
             "task": self.task,
             "classes": self.classes,
             "shape": self._shape,
+            "mixedPrecision": self._mixed_precision,
         }
 
 
@@ -202,6 +210,7 @@ def load(path: Any, data: bytes, description: Mapping[str, Any], script: str) ->
         classes=description["classes"],
         shape=description["shape"],
         making={"maker": maker, "arguments": description["arguments"]},
+        mixed_precision=description.get("mixedPrecision", precision.OFF),
     )
 
 
