@@ -57,6 +57,7 @@ const SAMPLES = [
   "imageSize",
   "colorMode",
   "normalize",
+  "augment",
   "pathColumn",
   "inputKey",
   "inputDtype",

@@ -106,6 +106,13 @@ export const samples = {
     .max(256)
     .optional()
     .describe("Processes that read data ahead (default 0; for image folders the job's threads)."),
+  augment: z
+    .array(z.union([z.string().min(1), z.record(z.string(), z.unknown())]))
+    .min(1)
+    .optional()
+    .describe(
+      "Random changes of training images, each a name or {type, …arguments}: horizontal-flip, vertical-flip, rotate, crop, affine, colour, brightness, contrast, saturation, noise, blur, erasing; of batches mixup, cutmix.",
+    ),
   stratify: z
     .boolean()
     .optional()
