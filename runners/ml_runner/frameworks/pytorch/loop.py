@@ -179,7 +179,7 @@ class Loop:
         every, in_epoch = self._accumulate, parts.train.batches
         parts.model.train()
         if at.batch == 0:
-            parts.optimizer.zero_grad(set_to_none=True)
+            steps.forget_gradients()
         batches = Rereadable(parts.train, at.epoch, at.batch)
         group: list[tuple[int, torch.Tensor, int, Seen]] = []
         for batch in batches:
@@ -208,9 +208,11 @@ class Loop:
             batches.mark()
             group = []
             if at.batch < in_epoch:
-                if watch.within_due():
+                due = watch.within_due()
+                if due:
                     watch.within(self._done(), {"train_loss": self._mean()})
-                self._save_if_due(epoch_done=False)
+                if due or watch.saves_by_steps:
+                    self._save_if_due(epoch_done=False)
         self._look()
 
     def _count_in(self, group: list[tuple[int, torch.Tensor, int, Seen]]) -> None:

@@ -132,10 +132,15 @@ class Loss:
 
     def values(self, scores: torch.Tensor) -> torch.Tensor:
         """``predictions(scores).values``."""
-        return self.predictions(scores).values
+        return self.predictions(scores, probabilities=False).values
 
-    def predictions(self, outputs: Any) -> Predictions:
-        """What the outputs mean: two classes from one output by a threshold of one half."""
+    def predictions(self, outputs: Any, *, probabilities: bool = True) -> Predictions:
+        """What the outputs mean: two classes from one output by a threshold of one half.
+
+        Args:
+            outputs: of ``forward``.
+            probabilities: give these (or the decision scores) too, where they take time.
+        """
         scores = shapes.tensor_of(outputs).detach()
         if scores.dtype in (torch.float16, torch.bfloat16):
             scores = scores.float()
@@ -144,14 +149,16 @@ class Loss:
         if self.target.kind == MULTILABEL:
             if self._activation == SCORES:
                 return Predictions((scores > 0).long(), decision=scores)
-            probabilities = self._activated(scores)
-            return Predictions((probabilities > 0.5).long(), probabilities)
+            shares = self._activated(scores)
+            return Predictions((shares > 0.5).long(), shares)
         if self._one_output(scores):
             second = self._activated(_without_last_one(scores))
             return Predictions((second > 0.5).long(), torch.stack([1 - second, second], dim=1))
         if scores.ndim == 1:  # one row whose dimension the model has squeezed away
             scores = scores.unsqueeze(0)
         values = scores.argmax(dim=1)
+        if not probabilities:
+            return Predictions(values)
         if self._activation == SCORES:
             two = scores.shape[1] == 2
             return Predictions(values, decision=scores[:, 1] - scores[:, 0] if two else scores)

@@ -78,8 +78,16 @@ class EpochWatch:
         if not done:
             self.job.progress(UNIT, 0, self.total, {})
 
+    @property
+    def saves_by_steps(self) -> bool:
+        """Whether ``checkpoint_due`` is to be asked after every step, not just when ``within_due``."""
+        return self._interval_steps is not None
+
     def within_due(self) -> bool:
-        """Whether it is time to tell how far an epoch is; to be asked after every step."""
+        """Whether it is time to tell how far an epoch is, and to look whether the job is to stop.
+
+        To be asked after every step.
+        """
         return time.monotonic() - self._last_told >= _TELL_SECONDS
 
     def within(self, done: float, figures: Mapping[str, float]) -> None:
