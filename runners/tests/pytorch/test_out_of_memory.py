@@ -28,6 +28,8 @@ class Wide(nn.Module):
 # The library's own error, raised at will: in forward, or in the midst of backward when some
 # gradients are there already.
 _LIMITED = """
+import random
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -51,22 +53,25 @@ class FailsBackward(torch.autograd.Function):
         return gradient, None
 
 class Limited(nn.Module):
-    def __init__(self, in_features, num_classes, most, where, norm=False):
+    def __init__(self, in_features, num_classes, most, where, norm=False, after=-1, drop=0.3):
         super().__init__()
         self.first = nn.Linear(in_features, 16)
         self.norm = nn.BatchNorm1d(16) if norm else nn.Identity()
         self.last = nn.Linear(16, num_classes)
-        self.most, self.where = most, where
+        self.most, self.where, self.after, self.drop = most, where, after, drop
         self.register_buffer("seen", torch.zeros(()))
 
     def forward(self, x):
         if self.training:
             self.seen += len(x)
-        hidden = F.dropout(self.norm(self.first(x)).relu(), 0.3, self.training)
-        if self.where == "backward":
-            hidden = FailsBackward.apply(hidden, self.most)
-        elif len(x) > self.most:
-            too_much(len(x))
+        hidden = F.dropout(self.norm(self.first(x)).relu(), self.drop, self.training)
+        if self.drop:
+            hidden = hidden * (random.random() + np.random.rand())
+        if self.seen > self.after:
+            if self.where == "backward":
+                hidden = FailsBackward.apply(hidden, self.most)
+            elif len(x) > self.most:
+                too_much(len(x))
         return self.last(hidden)
 """
 
@@ -143,6 +148,20 @@ def test_a_step_that_failed_leaves_no_trace(runs: Runs, where: str, norm: bool) 
     )  # fmt: skip
     assert _weights(runs, "halved")["seen"] == _weights(runs, "small")["seen"] == 3 * 96
     _same(runs, halved, small)
+
+
+@pytest.mark.parametrize("where", ["forward", "backward"])
+def test_memory_that_runs_out_later_changes_nothing(runs: Runs, where: str) -> None:
+    """In the second epoch, its first two batches behind: as if there had been enough."""
+    arguments = {"where": where, "drop": 0}
+    halved = runs.report(
+        _request("limited.py", "halved", modelArgs={**arguments, "most": 16, "after": 96 + 64})
+    )
+    assert halved["metadata"]["batchSize"] == 16
+    assert any("epoch 2, batch 3" in text for text in halved["warnings"]), halved["warnings"]
+    whole = runs.report(_request("limited.py", "small", modelArgs={**arguments, "most": 999}))
+    assert _weights(runs, "halved")["seen"] == _weights(runs, "small")["seen"]
+    _same(runs, halved, whole)
 
 
 def test_a_resumed_run_keeps_the_parts(runs: Runs) -> None:

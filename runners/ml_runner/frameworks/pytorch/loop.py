@@ -192,7 +192,7 @@ class Loop:
                 loss, seen = steps.learn(batch, size)
                 group.append((at.batch + 1, loss, rows_of(batch[0]), seen))
             except Exception as error:
-                steps.halve(error, batch)
+                steps.halve(error, batch, f"epoch {at.epoch}, batch {at.batch + 1}")
             if loss is None:  # here the error is gone, and what it held in memory
                 group = []
                 at.batch = batches.back()

@@ -37,11 +37,13 @@ class Halving:
 
     Attributes:
         rows: that are worked on at once from then on.
+        where: it was found, in words.
         cause: the first words of what was raised.
         batch_norms: layers that take statistics over those rows.
     """
 
     rows: int
+    where: str
     cause: str
     batch_norms: int
 
@@ -54,9 +56,9 @@ class Halving:
             else ""
         )
         return (
-            f"Out of memory ({self.cause}): each batch of {batch_size} rows is worked on in parts"
-            f" of {self.rows}, whose gradients are accumulated, so that the effective batch size"
-            f" stays{norms}"
+            f"Out of memory at {self.where} ({self.cause}): each batch of {batch_size} rows is"
+            f" worked on in parts of {self.rows}, whose gradients are accumulated, so that the"
+            f" effective batch size stays{norms}"
         )
 
 
@@ -164,7 +166,7 @@ class Steps:
             try:
                 return self._measured(batch)
             except Exception as error:
-                self.halve(error, batch)
+                self.halve(error, batch, "validation")
             self._free()
 
     def _measured(self, batch: Batch) -> tuple[float, Seen]:
@@ -177,12 +179,13 @@ class Steps:
 
     # -- memory ----------------------------------------------------------------------------------
 
-    def halve(self, error: Exception, batch: Batch) -> None:
+    def halve(self, error: Exception, batch: Batch, where: str) -> None:
         """Works on half as many rows at once from now on.
 
         Args:
             error: what was raised.
             batch: the one that was too large.
+            where: it is, in words.
 
         Raises:
             Exception: ``error`` itself, where it is another, or halving does not help any more.
@@ -212,7 +215,7 @@ class Steps:
         self.rows, self.halvings = rows, halvings
         failures.resized(rows)
         cause = " ".join(str(error).split())[:100]
-        self._tell(Halving(rows, cause or type(error).__name__, self._batch_norms))
+        self._tell(Halving(rows, where, cause or type(error).__name__, self._batch_norms))
 
     def undo(self) -> None:
         """Puts back what was there at ``begin``: no gradients, statistics, generators."""
