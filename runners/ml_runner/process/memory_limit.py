@@ -204,18 +204,39 @@ def bounded(record: dict[str, Any], share: float = 1.0) -> Generator[None, None,
         record: the ``JobRequest``.
         share: of the limit.
     """
-    taken = sum(process.resident for process in memory.measure([os.getpid()]))
-    most = Limit.of(record, taken).bytes
-    mapped = memory.mapped_data()
-    if most is None or mapped is None:
-        yield
-        return
-    before, hardest = resource.getrlimit(resource.RLIMIT_DATA)
-    bound = mapped + max(int(most * share) - taken, 0)
-    if hardest != resource.RLIM_INFINITY:
-        bound = min(bound, hardest)
-    resource.setrlimit(resource.RLIMIT_DATA, (bound, hardest))
+    global _bound
+    most = Limit.of(record, _taken()).bytes
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    if most is not None:
+        _bound = int(most * share)
+        renew()
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (before, hardest))
+        _bound = None
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+# Bytes that this process may take, where it is ``bounded``.
+_bound: int | None = None
+
+
+def renew() -> None:
+    """Reckons the bound anew from what this process takes now.
+
+    Memory that was given back may still count as address space: for whoever has given back all
+    that it can, and would use it otherwise from now on.
+    """
+    mapped = memory.mapped_data()
+    if _bound is None or mapped is None:
+        return
+    _, hardest = resource.getrlimit(resource.RLIMIT_DATA)
+    bound = mapped + max(_bound - _taken(), 0)
+    if hardest != resource.RLIM_INFINITY:
+        bound = min(bound, hardest)
+    resource.setrlimit(resource.RLIMIT_DATA, (bound, hardest))
+
+
+def _taken() -> int:
+    """Bytes that this process takes."""
+    return sum(process.resident for process in memory.measure([os.getpid()]))

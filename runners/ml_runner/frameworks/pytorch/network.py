@@ -306,11 +306,11 @@ class TorchNetwork:
             accumulate=int(config.get("gradientAccumulation") or 1),
         )
         with failures.running(self._job, self._batch_size, self._size, self._train.rows):
+            devices.keep_freed_memory()
             if start is not None:
                 watch.restore(start.state)
                 for note in loop.restore(start.contents["pt"]):
                     self._job.warn(note)
-            devices.keep_freed_memory()
             loop.run()
         if self._compiled is not None:
             self._compiled.undo()

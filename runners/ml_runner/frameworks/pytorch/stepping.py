@@ -259,6 +259,7 @@ class Steps:
         self.rows, self.halvings = state["rows"], state["halvings"]
         if self.rows is not None:
             failures.resized(self.rows)
+            self._free()
 
 
 class _Before:
