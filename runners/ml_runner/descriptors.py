@@ -79,8 +79,12 @@ def saved_script(main: str, sources: Mapping[str, bytes]) -> dict[str, Any]:
     return {"main": main, "files": digests}
 
 
-def import_script(model: Path, script: Mapping[str, Any]) -> None:
-    """Imports the code that a model was made with, after a look that it is still that code."""
+def import_script(model: Path, script: Mapping[str, Any]) -> Script:
+    """Imports the code that a model was made with, after a look that it is still that code.
+
+    Raises:
+        ModelLoadingError: a file of it is not there, or has changed.
+    """
     sources = {
         name: bounds.read_bytes(model.parent / name)
         for name in script["files"]
@@ -97,7 +101,7 @@ def import_script(model: Path, script: Mapping[str, Any]) -> None:
                 metadata={"path": str(path), "model": str(model)},
             )
     main = model.parent / script["main"]
-    Script(main, str(main), source=sources[script["main"]])
+    return Script(main, str(main), source=sources[script["main"]])
 
 
 def path_of(model: Path) -> Path:

@@ -86,6 +86,18 @@ class Job:
             self.default(key, default)
         return default
 
+    def fill_in(self, key: str, value: Any, *, told: Any = None) -> None:
+        """Sets a config key that the call left out, and notes it as a default used.
+
+        Args:
+            key: of ``config``.
+            value: as a call would send it.
+            told: what ``metadata.defaults`` says instead, where the value is long.
+        """
+        if self.config.get(key) is None:
+            self.config = {**self.config, key: value}
+            self.default(key, value if told is None else told)
+
     def default(self, key: str, value: Any) -> None:
         """Notes a default that was used, for ``metadata.defaults``."""
         self.defaults[key] = value

@@ -66,16 +66,16 @@ class Loaded:
 
 
 def find(job: Job, *, key: str = "config.modelPath") -> Path:
-    """The model file that ``modelPath`` means: the file itself, or that of a run's directory.
+    """The model file that a key means: the file itself, or that of a run's directory.
 
     Raises:
-        InvalidConfiguration: no ``modelPath``.
+        InvalidConfiguration: the call has no such key.
         ModelLoadingError: nothing there (lists near names), or a directory without one model.
     """
-    sent = job.config.get("modelPath")
+    sent = job.config.get(key.removeprefix("config."))
     if sent is None:
         raise errors.InvalidConfiguration(
-            "config.modelPath is missing",
+            f"{key} is missing",
             solution="Send the path of a model file, or the outputDir of its training.",
             metadata={"key": key},
         )
@@ -96,7 +96,9 @@ def find(job: Job, *, key: str = "config.modelPath") -> Path:
 
 
 def _in_directory(path: Path, sent: str, key: str) -> Path:
-    named = run_directory.model_in(path)
+    named = frameworks.model_in(path) or run_directory.model_in(path)
+    if named is not None and named.is_dir():
+        named = frameworks.model_in(named)
     if named is not None:
         return named
     found = [
@@ -128,6 +130,8 @@ def _not_there(path: Path, sent: str, key: str) -> errors.ModelLoadingError:
     there = sorted(entry.name for entry in parent.iterdir()) if parent.is_dir() else []
     near = nearest(missing, there)
     solution = f"Did you mean '{parent / near}'? " if near else ""
+    if key == "config.pretrainedModel":
+        solution += "Nothing is downloaded: give the local directory of a pretrained model. "
     return errors.ModelLoadingError(
         f"There is no model at '{path}'",
         solution=solution
@@ -163,7 +167,9 @@ def load(job: Job) -> Loaded:
     if job.config.get("modelScript") is not None:
         loaded = _with_script(job, path, allow_pickle=allowed)
     else:
-        loaded = memory.cached(path, load_it)
+        # A model that is a directory is another one when any file in it has changed.
+        whole = path.parent if frameworks.model_in(path.parent) == path else path
+        loaded = memory.cached(whole, load_it)
     if not loaded.safe and not allowed:
         raise _refused(path)
     _check_framework(job, loaded)
@@ -172,11 +178,22 @@ def load(job: Job) -> Loaded:
     return loaded
 
 
+def adapter_of(path: Path) -> Adapter:
+    """Whose model a file is, by its description or its format; nothing of it is run.
+
+    Raises:
+        ModelLoadingError: it cannot be read, or is of no known format.
+    """
+    data = content(path)
+    descriptor, _ = descriptors.read(path, data)
+    return frameworks.get(descriptor["framework"]) if descriptor else _recognise(path, data)
+
+
 def _with_script(job: Job, path: Path, *, allow_pickle: bool) -> Loaded:
     """Weights that came without a description, in the model of the call's own script."""
     if job.light:
         raise Decline("the call brings a script")
-    data = _content(path)
+    data = content(path)
     descriptor, warnings = descriptors.read(path, data)
     if descriptor is not None:
         sent = ("modelScript", "modelClass", "modelArgs", "lossFunction")
@@ -199,7 +216,8 @@ def _with_script(job: Job, path: Path, *, allow_pickle: bool) -> Loaded:
     return Loaded(model, adapter, path, None, True, [*warnings, *notes])
 
 
-def _content(path: Path) -> bytes:
+def content(path: Path) -> bytes:
+    """The bytes of a model file. Raises ``ModelLoadingError`` where it cannot be read."""
     try:
         return bounds.read_bytes(path)
     except OSError as error:
@@ -222,7 +240,7 @@ def read(path: Path, *, allow_pickle: bool = False, without_scripts: bool = Fals
         ModelLoadingError: see ``load``.
         Decline: ``without_scripts``, and the model needs its script.
     """
-    data = _content(path)
+    data = content(path)
     descriptor, warnings = descriptors.read(path, data)
     adapter = frameworks.get(descriptor["framework"]) if descriptor else _recognise(path, data)
     safe = descriptor is not None or adapter.is_safe(path)

@@ -6,6 +6,7 @@ arguments or the standard input of the program that runs it.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import importlib.machinery
 import importlib.util
@@ -17,10 +18,32 @@ import traceback
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ml_runner import bounds, errors, failures
 from ml_runner.nearest import nearest
+
+if TYPE_CHECKING:
+    from ml_runner.job import Job
+
+
+def imports(job: Job) -> set[str] | None:
+    """Top-level names of the packages that ``modelScript`` imports, wherever in it.
+
+    None where there is no such file or it does not parse: ``Script`` says what is wrong with it.
+    """
+    path = job.resolve(job.config["modelScript"], key="config.modelScript")
+    try:
+        tree = ast.parse(bounds.read_bytes(path))
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        return None
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.partition(".")[0])
+    return found
 
 
 class Script:
@@ -171,6 +194,8 @@ class Script:
 
     def _not_found(self, name: str | None, found: list[str], kind: str) -> errors.ModelLoadingError:
         near = nearest(name, found) if name else None
+        if name and len(found) == 1:
+            near = found[0]
         listed = ", ".join(found) or "nothing"
         if name:
             message = f"modelScript '{self.shown}' has no '{name}'; it defines {listed}"
@@ -183,7 +208,12 @@ class Script:
             solution=f"Set modelClass to '{near}'."
             if near
             else "Set modelClass to the class or function to use.",
-            metadata={"key": "config.modelClass", "sent": name, "found": found},
+            metadata={
+                "key": "config.modelClass",
+                "sent": name,
+                "found": found,
+                **({"nearest": near} if near else {}),
+            },
         )
 
     def call(

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { defineAction } from "../contract/action.js";
-import { bareWeights, samples } from "../contract/networks.js";
+import { bareWeights, samples, textColumn } from "../contract/networks.js";
 import {
   allowPickle,
   average,
@@ -30,6 +30,7 @@ export const evaluate = defineAction({
     allowPickle,
     numWorkers: samples.numWorkers,
     pathColumn: samples.pathColumn,
+    textColumn,
     inputKey: samples.inputKey,
     targetData: samples.targetData,
     ...bareWeights,

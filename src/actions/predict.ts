@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { defineAction } from "../contract/action.js";
-import { bareWeights, samples } from "../contract/networks.js";
+import { bareWeights, samples, textColumn } from "../contract/networks.js";
 import { allowPickle, batchSize, columnRoles, path, reading } from "../contract/shared.js";
 
 export const predict = defineAction({
@@ -25,6 +25,7 @@ export const predict = defineAction({
     allowPickle,
     numWorkers: samples.numWorkers,
     pathColumn: samples.pathColumn,
+    textColumn,
     inputKey: samples.inputKey,
     targetColumn: columnRoles.targetColumn.describe("Column to leave out of the inputs."),
     ...bareWeights,

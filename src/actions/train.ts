@@ -52,8 +52,8 @@ export const train = defineAction({
   name: "train",
   title: "Train a model",
   description:
-    "Trains a model on a table (CSV, TSV, Parquet, JSON Lines, NPZ) and saves it with its metrics, plots and a description from which evaluate and predict work by modelPath alone. " +
-    "sklearn: algorithm is an estimator's class name (RandomForestClassifier, Ridge, XGBClassifier, …), or modelScript is a Python file whose build_model() returns an estimator or pipeline, fitted on a DataFrame. xgboost, lightgbm: the libraries' native training with their own parameters. auto: XGB and LGBM classes natively, the rest with sklearn. " +
+    "Trains a model on a table (CSV, TSV, Parquet, JSON Lines, NPZ), or for pytorch also on a folder of images (a folder a class) or arrays, and saves it with its metrics, plots and a description from which evaluate and predict work by modelPath alone. " +
+    "sklearn: algorithm is an estimator's class name (RandomForestClassifier, Ridge, …), or modelScript is a Python file whose build_model() returns an estimator or pipeline, fitted on a DataFrame. xgboost, lightgbm: native training with the libraries' parameters. pytorch: modelScript holds an nn.Module whose arguments num_classes, in_features and input_shape, if it has them, are filled from the data. " +
     "Text columns must be left out, or named in categorical (XGBoost, LightGBM, HistGradientBoosting), or encoded in a modelScript pipeline. " +
     "No split, algorithm or target is chosen for you: test metrics need testData or validationSplit, earlyStopping needs validationSplit or validationData.",
   config: z.strictObject({
@@ -70,7 +70,7 @@ export const train = defineAction({
       .optional()
       .describe("Parameters of the algorithm, by the library's own names."),
     modelScript: path(
-      "Python file with an estimator class of your own, or a function that returns an estimator or a pipeline.",
+      "Python file with an estimator class or network of your own (num_classes, in_features, input_shape among its arguments are filled from the data), or a function that returns one, or a pipeline.",
     ).optional(),
     modelClass: z
       .string()

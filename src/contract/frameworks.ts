@@ -104,6 +104,16 @@ const TRAIN_BY_EPOCHS = [
   "tensorboard",
 ] as const;
 
+const FINE_TUNE = [
+  ...TRAIN_BY_EPOCHS,
+  "pretrainedModel",
+  "freezeLayers",
+  "layerLearningRates",
+  "textColumn",
+  "maxLength",
+  "allowPickle",
+] as const;
+
 /** Of weights without a description: the model, and how data for it are read. */
 const BARE_WEIGHTS = [
   "modelScript",
@@ -224,13 +234,14 @@ export const FRAMEWORKS: readonly Framework[] = [
     algorithmPrefixes: [],
     actions: {
       train: { keys: TRAIN_BY_EPOCHS, requires: ["modelScript", "epochs"] },
+      "fine-tune": { keys: FINE_TUNE, requires: ["pretrainedModel", "epochs"] },
       resume: { keys: [...RESUME, "epochs"], requires: [] },
       evaluate: {
-        keys: [...EVALUATE_TABLES, ...BARE_WEIGHTS, "targetData"],
+        keys: [...EVALUATE_TABLES, ...BARE_WEIGHTS, "targetData", "textColumn"],
         requires: ["modelPath", "dataPath"],
       },
       predict: {
-        keys: [...PREDICT_TABLES, ...BARE_WEIGHTS, "targetColumn"],
+        keys: [...PREDICT_TABLES, ...BARE_WEIGHTS, "targetColumn", "textColumn"],
         requires: ["modelPath", "inputData"],
       },
     },

@@ -119,6 +119,22 @@ export const samples = {
     .describe("validationSplit keeps the shares of the classes (default false)."),
 };
 
+export const textColumn = z
+  .string()
+  .min(1)
+  .optional()
+  .describe("Column of texts (or of lists of words); the only one of a table where left out.");
+
+/** Texts, for models that read them. */
+export const texts = {
+  textColumn,
+  maxLength: z
+    .int()
+    .min(3)
+    .optional()
+    .describe("Pieces of words that are kept of a text (default: the model's limit, at most 512)."),
+};
+
 /** What a file of weights alone does not say: its model, and how its data are read. */
 export const bareWeights = {
   modelScript: path(

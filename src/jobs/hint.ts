@@ -17,8 +17,8 @@ export async function frameworkHint(
   userHome: string,
 ): Promise<string | null> {
   if (framework !== undefined && framework !== "auto") return frameworkRow(framework)?.name ?? null;
-  if (typeof config.modelPath === "string")
-    return await ofModel(config.modelPath, baseDir, userHome);
+  const model = config.modelPath ?? config.pretrainedModel;
+  if (typeof model === "string") return await ofModel(model, baseDir, userHome);
   return typeof config.algorithm === "string" ? ofAlgorithm(config.algorithm) : null;
 }
 

@@ -101,12 +101,6 @@ export const TRAIN_KEYS = {
   allowPickle: flag,
 };
 
-/** What a network has nothing of. */
-const OF_ESTIMATORS = ["algorithm", "hyperparameters", "numRounds", "crossValidation"];
-const FINE_TUNE_KEYS = Object.fromEntries(
-  Object.entries(TRAIN_KEYS).filter(([key]) => !OF_ESTIMATORS.includes(key)),
-);
-
 const DESCRIPTION =
   "Two or three sentences that say what it does, on which data and frameworks, and what it gives back; as long as a description may become that an agent has to read before each of its calls, and a little longer.";
 
@@ -143,7 +137,6 @@ export const PLANNED_ACTIONS = [
     "seed",
     "modelScript",
     "modelClass",
-    "modelArgs",
     "epochs",
     "batchSize",
     "learningRate",
@@ -153,7 +146,7 @@ export const PLANNED_ACTIONS = [
     "gpuEnabled",
     "timeout",
   ]),
-  planned("fine-tune", { ...FINE_TUNE_KEYS, pretrainedModel: text, freezeLayers: texts }, [
+  planned("fine-tune", { ...TRAIN_KEYS, pretrainedModel: text, freezeLayers: texts }, [
     "pretrainedModel",
     "dataPath",
     "epochs",

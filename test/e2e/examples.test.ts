@@ -22,6 +22,7 @@ const ORDER = [
   "resume-lightgbm",
   "train-pytorch",
   "predict-pytorch",
+  "fine-tune-pytorch",
   "train-digits",
 ];
 

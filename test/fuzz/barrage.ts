@@ -10,7 +10,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import fc from "fast-check";
 import { MANIFEST } from "../../src/contract/index.js";
 import { ROOT } from "../e2e/client.js";
@@ -98,33 +98,37 @@ function reaches(call: HostileCall): boolean {
 /** Trains the models that the calls are about, and spoils copies of them. */
 async function settle(wire: Wire, directory: string): Promise<World> {
   const models: string[] = [];
-  const train = async (framework: string, algorithm: string, data: string) => {
+  const train = async (framework: string, algorithm: string, data: string, config = {}) => {
     const outputDir = join(directory, "models", algorithm);
+    const what = Object.keys(config).length > 0 ? config : { algorithm };
     const { result } = await wire.request("tools/call", {
       name: "train",
       arguments: {
         framework,
-        config: { algorithm, dataPath: join(directory, "good", data), targetColumn: "kind" },
+        config: { ...what, dataPath: join(directory, "good", data), targetColumn: "kind" },
         outputDir,
         waitSeconds: 50,
       },
     });
     const report = result.structuredContent.executionReport;
     if (!report) throw new Error(JSON.stringify(result.structuredContent));
-    models.push(outputDir, report.artifacts.model);
+    models.push(outputDir, report.artifacts.model ?? report.artifacts.bestModel);
     return outputDir;
   };
   const first = await train("sklearn", "DecisionTreeClassifier", "classes.csv");
   await train("sklearn", "KNeighborsClassifier", "several.tsv");
   await train("xgboost", "XGBClassifier", "classes.csv");
   await train("lightgbm", "LGBMClassifier", "classes.csv");
-  for (const [name, spoil] of Object.entries(SPOILT)) {
-    const copy = join(directory, "models", name);
-    cpSync(first, copy, { recursive: true });
-    for (const entry of readdirSync(copy, { withFileTypes: true }))
-      if (entry.isFile()) spoil(join(copy, entry.name));
-    models.push(copy);
-  }
+  const modelScript = join(directory, "scripts", "net.py");
+  const network = await train("pytorch", "Net", "classes.csv", { modelScript, epochs: 1 });
+  for (const [name, spoil] of Object.entries(SPOILT))
+    for (const whole of [first, network]) {
+      const copy = join(directory, "models", `${name}-${basename(whole)}`);
+      cpSync(whole, copy, { recursive: true });
+      for (const entry of readdirSync(copy, { withFileTypes: true }))
+        if (entry.isFile()) spoil(join(copy, entry.name));
+      models.push(copy);
+    }
   const { result } = await wire.request("tools/call", { name: "job-list", arguments: {} });
   const jobIds = result.structuredContent.jobs.map(({ id }: { id: string }) => id);
   return { directory, models, jobIds };

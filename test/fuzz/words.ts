@@ -72,6 +72,14 @@ const hyperparameters = fc.dictionary(
   { maxKeys: 4 },
 );
 
+/** Of networks: what is there, what cannot be used, what is not there. */
+const NETWORKS: Record<string, string[]> = {
+  lossFunction: ["cross_entropy", "mse", "bce_with_logits", "nll", "CTCLoss", "hinge", "os.system"],
+  optimizer: ["adam", "sgd", "lbfgs", "rmsprop", "torch.optim.AdamW", "Optimizer", "__init__"],
+  scheduler: ["step_lr", "cosine", "one_cycle", "plateau", "LambdaLR", "no_such"],
+  modelClass: ["Net", "build_model", "os", "Lonely", "__doc__"],
+};
+
 /** Strings, or another value, for parameters by their names; the manifest need not know of them. */
 export function wordsFor(world: World): (key: string) => fc.Arbitrary<unknown> | null {
   const filesOf = (name: string) =>
@@ -121,6 +129,11 @@ export function wordsFor(world: World): (key: string) => fc.Arbitrary<unknown> |
     [/[cC]olumns?$|^categorical$/, columns],
     [/^algorithm$/, mostly(fc.constantFrom(...ALGORITHMS), hostileString)],
     [/^(hyperparameters|modelArgs)$/, hyperparameters],
+    ...Object.entries(NETWORKS).map(([key, words]): [RegExp, fc.Arbitrary<unknown>] => [
+      new RegExp(`^${key}$`),
+      mostly(fc.constantFrom(...words), hostileString),
+    ]),
+    [/^epochs$/, fc.oneof({ weight: 4, arbitrary: fc.integer({ min: -1, max: 3 }) }, fc.nat())],
     [/^jobId$/, mostly(fc.constantFrom(...world.jobIds, "../../etc", "."), hostileString)],
     [/^requestId$/, fc.constantFrom("one", "two", "three", "\ud800", "../x")],
     [/^action$/, mostly(fc.constantFrom("train", "predict", "evaluate", "resume"), hostileString)],

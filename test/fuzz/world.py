@@ -90,6 +90,9 @@ write("model.json", '{"learner": {"version": 1}}')
 write("model.ubj", random.bytes(200))
 write("model.txt", "tree\nversion=v4\nnum_class=1\ngarbage=\n")
 write("model.pkl", b"cposix\nsystem\n(S'true'\ntR.")
+write("weights.pt", b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.cposix\nsystem\n(S'true'\ntR.")
+write("zip.pt", b"PK\x03\x04" + random.bytes(300))
+write("model.safetensors", (9**12).to_bytes(8, "little") + b"{}")
 write("descriptor.json", '{"framework": "sklearn", "class": "__main__.Evil", "hmac": "00"}')
 (bad / "directory.csv").mkdir()
 (bad / "loop.csv").symlink_to("loop.csv")
@@ -103,6 +106,18 @@ os.link(bad / "header.csv", bad / "line\nbreak.csv")
 (scripts / "fine.py").write_text(
     "from sklearn.tree import DecisionTreeClassifier\n\n\n"
     "def build_model(**arguments):\n    return DecisionTreeClassifier(**arguments)\n"
+)
+(scripts / "net.py").write_text(
+    "from torch import nn\n\n\n"
+    "class Net(nn.Module):\n"
+    "    def __init__(self, in_features=3, num_classes=1, **more):\n"
+    "        super().__init__()\n"
+    "        self.layer = nn.Linear(in_features, num_classes)\n\n"
+    "    def forward(self, inputs):\n        return self.layer(inputs)\n"
+)
+(scripts / "wrong_shape.py").write_text(
+    "from torch import nn\n\n\nclass Net(nn.Linear):\n"
+    "    def __init__(self):\n        super().__init__(2, 3)\n"
 )
 (scripts / "raises.py").write_text("raise RuntimeError('at import: \\ud800')\n")
 (scripts / "wrong.py").write_text("def build_model(:\n")

@@ -36,7 +36,7 @@ def run(job: Job) -> dict[str, Any]:
     checkpoint = _usable(job, found)
     _check_framework(job, checkpoint)
     if total is not None and total <= checkpoint.done and checkpoint.unit != "fold":
-        raise _too_few(job, checkpoint, total)
+        raise _too_few(job, checkpoint, total, complete=found.complete)
     for problem in found.problems:
         job.warn(f"{problem}; gone on from {checkpoint.unit} {checkpoint.done}")
     for warning in checkpoint.warnings:
@@ -165,14 +165,17 @@ def _check_framework(job: Job, checkpoint: Checkpoint) -> None:
     libraries.require_framework(adapter.name)
 
 
-def _too_few(job: Job, checkpoint: Checkpoint, total: int) -> errors.ExecutorError:
+def _too_few(
+    job: Job, checkpoint: Checkpoint, total: int, *, complete: bool
+) -> errors.ExecutorError:
     key = next(key for key in _TOTALS if job.config.get(key) is not None)
     return errors.InvalidConfiguration(
         f"config.{key} is {total}, and {checkpoint.done} {checkpoint.unit}s are behind the"
         " checkpoint",
-        solution=f"Send a {key} of more than {checkpoint.done}: it is the new total.",
+        solution=f"config.{key} is the new total: for {total} more send {checkpoint.done + total}.",
         metadata={"key": f"config.{key}", "sent": total, "allowed": f"> {checkpoint.done}"},
-        next_call=calls.repeat(job, {key: None}),
+        # An unfinished run goes on to its own end without it.
+        next_call=calls.repeat(job, {key: checkpoint.done + total if complete else None}),
     )
 
 

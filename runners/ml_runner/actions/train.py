@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ml_runner import errors, frameworks, gpu_choice, report, seeds, validation
+from ml_runner import errors, frameworks, gpu_choice, report, scripts, seeds, validation
 from ml_runner.frameworks.base import (
     CLASSIFICATION,
     FitsTables,
@@ -51,14 +51,14 @@ def run(job: Job, resumed: Checkpoint | None = None) -> dict[str, Any]:
     """
     # Everything that can be refused is refused before a directory is claimed or a row is read.
     adapter, resolved = frameworks.resolve_training(
-        job.request.get("framework") or "auto", job.config
+        job.request.get("framework") or "auto", job.config, lambda: scripts.imports(job)
     )
     validation.check_framework(job.action, adapter.name, job.config)
     job.phase("importing")
     if isinstance(adapter, TrainsNetworks):
         from ml_runner.training.epochs import run as by_epochs  # fits have no use for it
 
-        return by_epochs.run(job, adapter, resolved, resumed)
+        return by_epochs.run(job, adapter, adapter.network, resolved, resumed)
     assert isinstance(adapter, FitsTables)
     plan = FoldPlan.from_config(job.config, job.config.get("seed"))
     asked = requested.of_call(job.config)

@@ -48,14 +48,14 @@ def read_lines(
                 if read == limit:
                     break
                 if len(rows) >= _CHUNK_ROWS:
-                    frames.append(pandas.DataFrame(rows))
+                    frames.append(_framed(source, pandas.DataFrame, rows))
                     rows = []
     except UnicodeDecodeError as error:
         raise encodings.cannot_decode(source, used) from error
     except (OSError, EOFError) as error:
         raise source.broken(error) from error
     if rows or not frames:
-        frames.append(pandas.DataFrame(rows))
+        frames.append(_framed(source, pandas.DataFrame, rows))
     frame = frames[0] if len(frames) == 1 else pandas.concat(frames, ignore_index=True)
     return frame, used
 
@@ -118,7 +118,7 @@ def read_document(
             solution="Mend the file at that place; it may be cut off.",
             line=error.lineno,
         ) from error
-    frame = _table(pandas, value)
+    frame = _framed(source, _table, pandas, value)
     if frame is None:
         raise fault(
             source.path,
@@ -127,6 +127,19 @@ def read_document(
             "length.",
         )
     return frame, used
+
+
+def _framed(source: Source, make: Callable[..., Any], *values: Any) -> Any:
+    """``make(*values)``. JSON can name half a surrogate pair, which no table can hold."""
+    try:
+        return make(*values)
+    except UnicodeEncodeError as error:
+        half = error.object[error.start : error.end]
+        raise fault(
+            source.path,
+            f"'{source.path}' holds half a surrogate pair ({half!r}), which is no character",
+            solution="Write the text as UTF-8, or both halves of the pair.",
+        ) from error
 
 
 def _table(pandas: Any, value: Any) -> DataFrame | None:

@@ -10,7 +10,7 @@ from ml_runner import errors, manifest
 from ml_runner.nearest import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Set
     from pathlib import Path
 
     import numpy as np
@@ -36,17 +36,27 @@ def all_adapters() -> list[Adapter]:
     return [get(name) for name in names()]
 
 
-def resolve_training(framework: str, config: dict[str, Any]) -> tuple[Adapter, str | None]:
+def resolve_training(
+    framework: str,
+    config: dict[str, Any],
+    imports: Callable[[], Set[str] | None] = lambda: None,
+) -> tuple[Adapter, str | None]:
     """The adapter that trains what the call asks for, and for ``auto`` why it is that one.
 
+    Args:
+        framework: of the call.
+        config: of the call.
+        imports: what ``modelScript`` imports; None where it cannot be read.
+
     Raises:
-        InvalidConfiguration: ``auto``, and no framework has such an algorithm.
+        InvalidConfiguration: ``auto``, and no framework has such an algorithm, or several could
+            take the script.
     """
     if framework != "auto":
         return get(framework), None
     algorithm = config.get("algorithm")
     if config.get("modelScript") is not None:
-        return _of_script()
+        return _of_script(config, imports())
     if algorithm is None:
         raise errors.InvalidConfiguration(
             "framework is 'auto', and config.algorithm does not say what to train",
@@ -72,20 +82,31 @@ def resolve_training(framework: str, config: dict[str, Any]) -> tuple[Adapter, s
     return adapter, f"{algorithm} is an algorithm of {adapter.title}"
 
 
-def _of_script() -> tuple[Adapter, str]:
+def _of_script(config: Mapping[str, Any], imports: Set[str] | None) -> tuple[Adapter, str | None]:
     takers = [
-        row["name"]
+        get(row["name"])
         for row in manifest.load()["frameworks"]
         if "modelScript" in row["actions"].get("train", {}).get("keys", [])
     ]
-    if len(takers) > 1:
-        raise errors.InvalidConfiguration(
-            "framework is 'auto', and config.modelScript does not tell which one it is written for",
-            solution=f"Name the framework: {', '.join(takers)}.",
-            metadata={"key": "framework", "sent": "auto", "allowed": takers},
-        )
-    adapter = get(takers[0])
-    return adapter, f"a modelScript is trained with {adapter.title}"
+    if imports is None:
+        return takers[0], None  # whichever it is: its own error says what is wrong with the script
+    meant = [adapter for adapter in takers if not imports.isdisjoint(adapter.script_imports)]
+    if len(meant) == 1:
+        name = next(name for name in meant[0].script_imports if name in imports)
+        return meant[0], f"the modelScript imports {name}"
+    able = [adapter for adapter in meant or takers if _has_keys(adapter.name, config)]
+    if len(able) == 1:
+        return able[0], f"of such a call's keys {able[0].title} has every one"
+    which = [adapter.name for adapter in able or meant or takers]
+    raise errors.InvalidConfiguration(
+        "framework is 'auto', and config.modelScript does not tell which one it is written for",
+        solution=f"Name the framework: {', '.join(which)}.",
+        metadata={"key": "framework", "sent": "auto", "allowed": which},
+    )
+
+
+def _has_keys(name: str, config: Mapping[str, Any]) -> bool:
+    return set(config) <= set(manifest.framework(name)["actions"]["train"]["keys"])
 
 
 def array_reader(path: Path) -> Callable[[Path], dict[str, np.ndarray]] | None:
@@ -96,6 +117,18 @@ def array_reader(path: Path) -> Callable[[Path], dict[str, np.ndarray]] | None:
     for adapter in all_adapters():
         if isinstance(adapter, ReadsArrays) and suffix in adapter.array_suffixes:
             return adapter.arrays
+    return None
+
+
+def model_in(directory: Path) -> Path | None:
+    """The model file of a directory in a framework's own form; None for any other directory."""
+    from ml_runner.frameworks.base import KeepsDirectories
+
+    for adapter in all_adapters():
+        if isinstance(adapter, KeepsDirectories):
+            found = adapter.model_in(directory)
+            if found is not None:
+                return found
     return None
 
 

@@ -18,7 +18,7 @@ from ml_runner.training.metrics import Metric, Outputs
 
 if TYPE_CHECKING:
     from ml_runner.data import TableData
-    from ml_runner.data.samples import Samples
+    from ml_runner.data.samples import Samples, Scaling, Tokenizer
     from ml_runner.job import Job
     from ml_runner.scripts import Script
     from ml_runner.training.checkpoints import Checkpoint
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from ml_runner.training.epochs.watch import EpochWatch
 
 CLASSIFICATION, REGRESSION, MULTI_LABEL = "classification", "regression", "multilabel"
+# Of a file; or of each file of a directory by its name, the one that is loaded first.
+Content = bytes | Mapping[str, bytes]
 
 
 @dataclass(frozen=True)
@@ -166,8 +168,8 @@ class Model(Protocol):
         """What ``feature_importances`` are, in a few words."""
         ...
 
-    def files(self) -> dict[str, tuple[str, bytes]]:
-        """What to save: artifact key → (file name, content); ``model`` is always among them."""
+    def files(self) -> Mapping[str, tuple[str, Content]]:
+        """What to save: artifact key → (name, content); ``model`` is always among them."""
         ...
 
     def describe(self) -> dict[str, Any]:
@@ -255,10 +257,13 @@ class Network(Protocol):
         classes: labels, after ``prepare``; None for numbers.
         epochs: to be trained in all.
         channels_first: the order of an image's axes.
+        tokenizer: of a network that reads texts; None for any other.
         gpu_used: whether it is trained on a GPU.
         keeps_checkpoints: whether checkpoints are written.
         parameters: what the call says of the training, for the descriptor.
-        script: the caller's own code.
+        script: the caller's own code; None where the model needs none.
+        scaling: of a table's features, as a pretrained model was trained with; None: learned from
+            the training rows, where the call asks for one.
     """
 
     algorithm: str
@@ -266,8 +271,10 @@ class Network(Protocol):
     classes: list[Any] | None
     epochs: int
     channels_first: bool
+    tokenizer: Tokenizer | None
     gpu_used: bool
-    script: Script
+    script: Script | None
+    scaling: Scaling | None
 
     @property
     def keeps_checkpoints(self) -> bool: ...  # noqa: D102
@@ -276,6 +283,10 @@ class Network(Protocol):
 
     def versions(self) -> dict[str, str]:
         """Distribution → version of what it is computed with."""
+        ...
+
+    def origins(self) -> dict[str, dict[str, Any]]:
+        """Config key → path and fingerprint of what it began from, for whoever resumes the run."""
         ...
 
     def task_for(self, targets: np.ndarray) -> str | None:
@@ -327,12 +338,14 @@ class Adapter(Protocol):
     Attributes:
         name: as in calls and reports.
         title: as people write it.
+        script_imports: what a ``modelScript`` that is written for it imports.
         taking_categories: its algorithms that take columns of categories as they are.
         resumable: which of its trainings can be resumed, in a sentence.
     """
 
     name: str
     title: str
+    script_imports: tuple[str, ...]
     taking_categories: tuple[str, ...]
 
     @property
@@ -427,14 +440,16 @@ class LoadsWeights(Protocol):
 
 
 @runtime_checkable
-class TakesSamples(Protocol):
+class TakesSamples(Model, Protocol):
     """A model whose inputs are ``Samples``, not a table.
 
     Attributes:
         channels_first: the order of an image's axes.
+        tokenizer: of a model that reads texts; None for any other.
     """
 
     channels_first: bool
+    tokenizer: Tokenizer | None
 
     def meet(self, samples: Samples, warn: Callable[[str], None]) -> None:
         """Sees samples that were read without a description, before it predicts them.
@@ -468,6 +483,18 @@ class ReadsArrays(Protocol):
 
 
 @runtime_checkable
+class KeepsDirectories(Protocol):
+    """A framework some of whose models are directories."""
+
+    def model_in(self, directory: Path) -> Path | None:
+        """The file of weights of such a directory, by which it is loaded; None for any other.
+
+        Imports nothing foreign.
+        """
+        ...
+
+
+@runtime_checkable
 class FitsTables(Adapter, Protocol):
     """A framework whose algorithms are fitted on tables."""
 
@@ -490,6 +517,31 @@ class TrainsNetworks(Adapter, Protocol):
 
         Raises:
             InvalidConfiguration, ModelLoadingError: the script, or a name in the call, will not do.
+            FrameworkNotFound: the library is absent.
+        """
+        ...
+
+
+@runtime_checkable
+class FineTunes(Adapter, Protocol):
+    """A framework that trains pretrained models further, by epochs."""
+
+    def takes_directory(self, path: Path) -> bool:
+        """Whether the directory is a pretrained model in a form of its own, not a run's output.
+
+        Imports nothing foreign.
+        """
+        ...
+
+    def pretrained(self, job: Job, path: Path) -> Network:
+        """What the call asks to train further.
+
+        Args:
+            job: the call's.
+            path: absolute: a directory that it takes, or a model file of its framework.
+
+        Raises:
+            InvalidConfiguration, ModelLoadingError: the model, or a name in the call, will not do.
             FrameworkNotFound: the library is absent.
         """
         ...

@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
-from ml_runner import failures, libraries, validation
+from ml_runner import calls, failures, libraries, validation
 from ml_runner.job import Job
 from ml_runner.process import ending, launch, system
 from ml_runner.process.decline import Decline
@@ -54,7 +54,9 @@ def perform(job: Job) -> dict[str, Any]:
     except Decline:
         raise
     except BaseException as error:
-        return failures.to_error(error, job).to_answer()
+        failure = failures.to_error(error, job)
+        failure.next_call = failure.next_call or calls.with_nearest(job, failure.metadata)
+        return failure.to_answer()
 
 
 def load_action(name: str) -> Any:

@@ -199,10 +199,12 @@ def read(path: Path) -> Checkpoint:
     Raises:
         ModelLoadingError: it is not there, not whole, or something else.
     """
-    path = path.with_suffix(".json")
+    named, path = path, path.with_suffix(".json")
     try:
         record = json.loads(bounds.read_bytes(path))
     except FileNotFoundError:
+        if named.exists():
+            raise _broken(named, "it is another file, and no checkpoint lies beside it") from None
         raise _broken(path, "it is not there") from None
     except (OSError, ValueError) as error:
         raise _broken(path, f"it cannot be read: {error}") from error

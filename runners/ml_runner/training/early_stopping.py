@@ -23,6 +23,7 @@ class EarlyStopping:
         mode: ``min``, ``max``, or None: as the metric is.
         best: position (from 0) of the best round so far.
         best_value: its value.
+        counted_from: position from which patience is counted at the earliest.
     """
 
     patience: int
@@ -31,6 +32,7 @@ class EarlyStopping:
     mode: str | None = None
     best: int = -1
     best_value: float = math.nan
+    counted_from: int = -1
     resolved: str | None = field(default=None, repr=False)
 
     @classmethod
@@ -64,7 +66,11 @@ class EarlyStopping:
             improved = self.best_value - self.min_delta > value
         if improved:
             self.best, self.best_value = position, value
-        return position - self.best >= self.patience
+        return self.is_over(position)
+
+    def is_over(self, position: int) -> bool:
+        """Whether patience has run out at ``position`` (from 0)."""
+        return position - max(self.best, self.counted_from) >= self.patience
 
     def name_in(self, metrics: Mapping[str, float]) -> str:
         """The flat name of the metric that is watched.
@@ -92,5 +98,10 @@ class EarlyStopping:
             f"earlyStopping.metric '{wanted}' is not measured in this training",
             solution=(f"Did you mean '{near}'? " if near else "")
             + f"Measured are: {', '.join(allowed)}.",
-            metadata={"key": "earlyStopping.metric", "sent": wanted, "allowed": allowed},
+            metadata={
+                "key": "config.earlyStopping.metric",
+                "sent": wanted,
+                "allowed": allowed,
+                **({"nearest": near} if near else {}),
+            },
         )

@@ -65,7 +65,7 @@ def rows_for(job: Job, loaded: Loaded, key: str, *, with_target: bool) -> Rows:
     if spec is not None:
         return _samples_for(job, loaded.model, spec, key, with_target=with_target)
     if isinstance(loaded.model, TakesSamples):
-        return _samples_anew(job, loaded.model, key, with_target=with_target)
+        return _samples_anew(job, loaded, loaded.model, key, with_target=with_target)
     table = tables.read(job, key)
     schema = loaded.schema or _schema_of(loaded, list(table.frame.columns), job)
     if with_target:
@@ -98,11 +98,14 @@ def _samples_for(
         roots=job.roots,
         warn=job.warn,
         target_path=_target_path(job),
+        tokenizer=getattr(model, "tokenizer", None),
     )
     return _rows_of(job, model, found, with_target=with_target)
 
 
-def _samples_anew(job: Job, model: TakesSamples, key: str, *, with_target: bool) -> Rows:
+def _samples_anew(
+    job: Job, loaded: Loaded, model: TakesSamples, key: str, *, with_target: bool
+) -> Rows:
     """Samples for a model of which nothing says how its data are read: as the call says it."""
     from ml_runner.data import samples
 
@@ -115,9 +118,10 @@ def _samples_anew(job: Job, model: TakesSamples, key: str, *, with_target: bool)
         warn=job.warn,
         default=job.default,
         target_path=_target_path(job),
+        tokenizer=model.tokenizer,
     )
     model.meet(found, job.warn)
-    return _rows_of(job, model, found, with_target=with_target)
+    return _rows_of(job, loaded.model, found, with_target=with_target)
 
 
 def _target_path(job: Job) -> Path | None:
@@ -128,12 +132,12 @@ def _target_path(job: Job) -> Path | None:
 def _rows_of(job: Job, model: Model, found: Samples, *, with_target: bool) -> Rows:
     from ml_runner.data import samples
 
-    names = {} if found.names is None else {"sample": [str(name) for name in found.names]}
-    rows = Rows(found, found.source, names)
+    rows = Rows(found, found.source, _names(found))
     if with_target:
         assert found.targets is not None
-        schema = found.spec.get("schema") or {}
-        rows.target_name = job.config.get("targetColumn") or schema.get("target") or "class"
+        spec = found.spec
+        known = (spec.get("schema") or {}).get("target") or spec.get("targetColumn")
+        rows.target_name = job.config.get("targetColumn") or known or "class"
         encoded = samples.encode(
             found.targets,
             task=model.task,
@@ -142,8 +146,19 @@ def _rows_of(job: Job, model: Model, found: Samples, *, with_target: bool) -> Ro
             classes=model.classes,
             column=str(rows.target_name),
         )
-        rows.target = samples.truth(found.targets, encoded)
+        rows.target = samples.truth(found, encoded)
     return rows
+
+
+def _names(found: Samples) -> dict[str, list[Any]]:
+    """What a person finds samples again by; of texts whose words have labels, each word."""
+    from ml_runner.data.samples import TextSamples
+
+    if found.names is None:
+        return {}
+    if isinstance(found, TextSamples) and found.of_words:
+        return found.named_words()
+    return {"sample": [str(name) for name in found.names]}
 
 
 def _schema_of(loaded: Loaded, columns: list[str], job: Job) -> Schema:

@@ -6,7 +6,7 @@ import contextlib
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 RUN_FILE = "run.json"
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # What a model is called, here or by others who trained into that directory.
-_MODELS = ("model.*", "best_model.*", "last_model.*", "saved_model", checkpoints.DIRECTORY)
+_MODELS = (
+    "model.*", "best_model", "best_model.*", "last_model", "last_model.*", "saved_model",
+    checkpoints.DIRECTORY,
+)  # fmt: skip
 
 
 class Artifacts:
@@ -48,6 +51,23 @@ class Artifacts:
         if key is not None:
             self.artifacts[key] = path
         return path
+
+    def write_directory(self, key: str, name: str, content: Mapping[str, bytes]) -> Path:
+        """Writes the files of a directory, which is the artifact.
+
+        Args:
+            key: the artifact's.
+            name: of the directory.
+            content: of each file by its name; the first one is written last.
+
+        Returns:
+            The path of the first one.
+        """
+        first, *others = content
+        for file in [*others, first]:
+            self.write(None, f"{name}/{file}", content[file])
+        self.artifacts[key] = self.path / name
+        return self.path / name / first
 
     def shown(self) -> dict[str, str]:
         """The artifacts, their paths in the caller's form."""

@@ -84,6 +84,12 @@ def compare(job: Job, then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
         after = now["data"].get(key)
         if after is None or after["fingerprint"] == before["fingerprint"]:
             continue
+        if key == "pretrainedModel":
+            job.warn(
+                f"'{after['path']}' has changed since the run began, which goes on with the weights"
+                " of its checkpoint"
+            )
+            continue
         rows = (
             "" if after["rows"] == before["rows"] else f" ({before['rows']} → {after['rows']} rows)"
         )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ml_runner.training.checkpoints import Checkpoint
 
 # What can be gone on with: modules of ``actions`` whose ``run`` takes a checkpoint.
-ACTIONS = ("train",)
+ACTIONS = ("train", "fine-tune")
 _JOB_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _LATEST_TOLD = 5
 CONTINUED = "continued.json"

@@ -37,6 +37,7 @@ def save_model(
     """
     facts: dict[str, Any] = {}
     for key, (name, content) in model.files().items():
+        assert isinstance(content, bytes)  # only networks are directories
         path = directory.write(key, name, content)
         if key != "model":
             continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import secrets
 import sys
@@ -11,6 +10,7 @@ from typing import Any
 
 from ml_runner import errors, manifest, report
 from ml_runner.job import Job
+from ml_runner.process import child
 
 
 class Caller:
@@ -54,7 +54,7 @@ class Caller:
         """The whole answer, report or error."""
         job = self.job(action, framework, config, **request)
         try:
-            body = importlib.import_module(f"ml_runner.actions.{action}").run(job)
+            body = child.load_action(action).run(job)
             answer = report.finish(job, body)
         except errors.ExecutorError as error:
             answer = error.to_answer()

@@ -281,6 +281,12 @@ def test_broken_json(refused: Refused, write: Write) -> None:
     assert error.metadata["line"] == 2
 
 
+@pytest.mark.parametrize(("name", "form"), [("half.jsonl", "{}"), ("half.json", "[{}]")])
+def test_json_with_half_a_character(name: str, form: str, refused: Refused, write: Write) -> None:
+    error = refused(write(form.format('{"a": "\\ud800", "b": 1}'), name))
+    assert "half a surrogate pair" in error.message
+
+
 def test_json_that_is_no_table(refused: Refused, write: Write) -> None:
     assert "no table" in refused(write('{"a": [1, 2], "b": [1]}', "t.json")).message
     assert "no table" in refused(write('{"a": {"b": 1}, "c": 2, "d": []}', "t.json")).message

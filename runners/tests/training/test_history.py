@@ -79,3 +79,25 @@ def test_early_stopping_names_what_is_measured() -> None:
     with pytest.raises(errors.InvalidConfiguration) as caught:
         EarlyStopping(1, "val_loglos").name_in(metrics)
     assert "val_logloss" in caught.value.solution
+
+
+def test_thinning_keeps_the_best() -> None:
+    for best in (1, 50, 98):
+        kept = thin(100, always=best)
+        assert len(kept) == 50
+        assert {0, best, 99} <= set(kept)
+    assert thin(100, always=0) == thin(100)
+
+
+def test_patience_counted_anew() -> None:
+    stopping = EarlyStopping(patience=2, metric="val_loss")
+    values = [1.0, 2.0, 2.0, 2.0, 2.0]
+    told = [
+        stopping.update(position, {"val_loss": value}, more_is_better=False)
+        for position, value in enumerate(values[:3])
+    ]
+    assert told == [False, False, True]
+    stopping.counted_from = 2
+    assert not stopping.update(3, {"val_loss": values[3]}, more_is_better=False)
+    assert stopping.update(4, {"val_loss": values[4]}, more_is_better=False)
+    assert stopping.best == 0

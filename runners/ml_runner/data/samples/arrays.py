@@ -138,6 +138,11 @@ class ArraySamples:
         taken.names = None if self.names is None else [self.names[place] for place in chosen]
         return taken
 
+    def facts(self) -> dict[str, Any]:
+        """``features``, or of more dimensions ``inputShape``."""
+        shape = self.inputs_shape
+        return {"features": shape[0]} if len(shape) == 1 else {"inputShape": list(shape)}
+
     def whole(self) -> np.ndarray:
         """All inputs at once, (n, *inputs_shape), as ``batch`` gives them."""
         return self.batch(np.arange(len(self)))

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 
 Positions = Sequence[int] | np.ndarray
+# One array, or one for each input of a network by its name.
+Inputs = np.ndarray | dict[str, np.ndarray]
 Warn = Callable[[str], None]
 # (key, value): notes a default that was used, as ``Job.default`` does.
 NoteDefault = Callable[[str, Any], None]
@@ -24,8 +26,9 @@ class Samples(Protocol):
     happens when a batch is read.
 
     Attributes:
-        kind: ``"table"``, ``"images"`` or ``"arrays"``.
-        inputs_shape: of one sample: (features,), (channels, height, width), any.
+        kind: ``"table"``, ``"images"``, ``"arrays"`` or ``"text"``.
+        inputs_shape: of one sample: (features,), (channels, height, width), any; the largest that
+            a text may have.
         targets: (n,) labels or numbers as they were given, (n, k) numbers, or None.
         in_memory: a batch is a slice of an array: workers would only cost.
         names: (n,) what a person finds a sample again by, or None.
@@ -51,7 +54,7 @@ class Samples(Protocol):
 
     def __len__(self) -> int: ...
 
-    def read(self, position: int) -> np.ndarray:
+    def read(self, position: int) -> Inputs:
         """One sample, (*inputs_shape); float32, or int64 where the data are whole numbers.
 
         Raises:
@@ -59,8 +62,12 @@ class Samples(Protocol):
         """
         ...
 
-    def batch(self, positions: Positions) -> np.ndarray:
+    def batch(self, positions: Positions) -> Inputs:
         """(b, *inputs_shape), C-contiguous, of the type of ``read``. Raises as it does."""
+        ...
+
+    def facts(self) -> dict[str, Any]:
+        """What a report says of the form of a sample."""
         ...
 
     def take(self, positions: Positions) -> Samples:

@@ -1,11 +1,13 @@
-"""Folders of images: which files they hold, and what the folders' names say of them."""
+"""Folders of images or texts: which files they hold, what the folders' names say of them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
 
 from ml_runner import bounds, paths
 from ml_runner.data.samples.base import PART_NAMES, Roots, Warn
@@ -17,15 +19,32 @@ SUFFIXES = frozenset(f".{ending}" for ending in _ENDINGS.split())
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\x00", b"MM\x00*")
 
 
+@dataclass(frozen=True)
+class FileKind:
+    """What is looked for in folders.
+
+    Attributes:
+        accepts: (path, name) → whether a file is one of these.
+        one: a single one, in words.
+        several: more of them.
+        instead: what else the caller may name, for messages.
+    """
+
+    accepts: Callable[[str, str], bool]
+    one: str
+    several: str
+    instead: str
+
+
 @dataclass
 class Listing:
-    """The images below one folder.
+    """The files of one kind below one folder.
 
     Attributes:
         root: absolute.
         names: paths relative to ``root``, with ``/``; sorted as a walk goes: a folder's own files,
             then its folders'.
-        skipped: files that are no images, relative to ``root``.
+        skipped: files of another kind, relative to ``root``.
     """
 
     root: Path
@@ -39,15 +58,17 @@ class ClassFolders:
 
     Attributes:
         root: absolute.
-        classes: names of the folders that hold images, sorted.
-        names: images, relative to ``root``, class by class.
+        kind: of the files.
+        classes: names of the folders that hold such files, sorted.
+        names: the files, relative to ``root``, class by class.
         labels: position among ``classes`` of each.
-        empty: class folders without images.
-        stray: images beside the class folders.
-        skipped: files that are no images.
+        empty: class folders without such files.
+        stray: such files beside the class folders.
+        skipped: files of another kind.
     """
 
     root: Path
+    kind: FileKind
     classes: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     labels: list[int] = field(default_factory=list)
@@ -56,11 +77,15 @@ class ClassFolders:
     skipped: list[str] = field(default_factory=list)
 
     def counts(self) -> dict[str, int]:
-        """Images by class, empty folders included, sorted."""
+        """Files by class, empty folders included, sorted."""
         counts = dict.fromkeys(sorted([*self.classes, *self.empty]), 0)
         for label in self.labels:
             counts[self.classes[label]] += 1
         return counts
+
+    def targets(self) -> np.ndarray:
+        """(n,) the name of each file's class."""
+        return np.asarray(self.classes)[np.asarray(self.labels)]
 
 
 def is_image(path: str, name: str) -> bool:
@@ -75,8 +100,17 @@ def is_image(path: str, name: str) -> bool:
     return start.startswith(_MAGIC) or (start[:4] == b"RIFF" and start[8:12] == b"WEBP")
 
 
-def list_images(root: Path, *, roots: Roots) -> Listing:
-    """All images below a folder; links are followed within the roots, each folder once.
+def is_text(_path: str, name: str) -> bool:
+    """Whether a file is a text by its name's end."""
+    return os.path.splitext(name)[1].lower() == ".txt"
+
+
+IMAGES = FileKind(is_image, "image", "images", "a table, NPY or NPZ")
+TEXTS = FileKind(is_text, "text file", "text files (.txt)", "a table with a column of texts")
+
+
+def list_files(root: Path, *, roots: Roots, kind: FileKind = IMAGES) -> Listing:
+    """All files of a kind below a folder; links are followed within the roots, each folder once.
 
     Hidden files and folders are left out, as are Windows' and macOS's own files.
 
@@ -85,20 +119,20 @@ def list_images(root: Path, *, roots: Roots) -> Listing:
         InvalidConfiguration: a link that leads out of the roots.
     """
     listing = Listing(root)
-    _walk(listing, root, "", roots, (os.path.realpath(root),))
+    _walk(listing, kind, root, "", roots, (os.path.realpath(root),))
     return listing
 
 
-def class_folders(root: Path, *, roots: Roots) -> ClassFolders:
-    """The classes of a folder and their images. Raises as ``list_images``."""
-    found = ClassFolders(root)
+def class_folders(root: Path, *, roots: Roots, kind: FileKind = IMAGES) -> ClassFolders:
+    """The classes of a folder and their files. Raises as ``list_files``."""
+    found = ClassFolders(root, kind)
     folders, files, odd = _entries(root, roots)
     found.skipped += odd
     for name in files:
-        target = found.stray if is_image(f"{root}/{name}", name) else found.skipped
+        target = found.stray if kind.accepts(f"{root}/{name}", name) else found.skipped
         target.append(name)
     for folder in folders:
-        listing = list_images(root / folder, roots=roots)
+        listing = list_files(root / folder, roots=roots, kind=kind)
         found.skipped += [f"{folder}/{name}" for name in listing.skipped]
         if not listing.names:
             found.empty.append(folder)
@@ -143,31 +177,82 @@ def parts(root: Path, *, roots: Roots, warn: Warn | None = None) -> dict[str, Pa
     return {part: result[part] for part in ("train", "validation", "test") if part in result}
 
 
+def labelled(
+    root: Path,
+    no_labels: Callable[[Path], Exception],
+    *,
+    roots: Roots,
+    warn: Warn,
+    kind: FileKind,
+) -> dict[str, ClassFolders]:
+    """The files of a training, by part: ``train`` and, where there are any, the others.
+
+    Args:
+        root: a folder with a folder for each class, or with ``train``, ``val`` and ``test`` of
+            those.
+        no_labels: makes the error for a folder whose files lie in no class folder.
+        roots: directories that may be read, or None.
+        warn: gets what the caller may not expect.
+        kind: of the files.
+
+    Raises:
+        DataLoadingError: no such files, no class folders, a class in another part that training
+            does not have.
+    """
+    found_parts = parts(root, roots=roots, warn=warn) or {"train": root}
+    result: dict[str, ClassFolders] = {}
+    for part, folder in found_parts.items():
+        found = class_folders(folder, roots=roots, kind=kind)
+        if not found.names:
+            raise no_labels(folder) if found.stray else nothing_in(folder, roots, kind)
+        warn_of(found, warn)
+        result[part] = found
+        known = result["train"].classes if "train" in result else found.classes
+        unknown = [name for name in found.classes if name not in known]
+        if unknown:
+            raise fault(
+                folder,
+                f"'{folder}' has classes that '{found_parts['train']}' has not:"
+                f" {some(unknown, 10)}",
+                solution=f"Add {kind.several} of these classes to the training folder, or take them"
+                " out here.",
+                unknown=unknown[:50],
+                classes=known[:50],
+            )
+    return result
+
+
 def warn_of(found: ClassFolders, warn: Warn) -> None:
     """Tells of what was left out."""
     if found.empty:
         warn(
-            f"'{found.root}': no images in {some(found.empty, 5)}; they are no classes of this"
-            " training"
+            f"'{found.root}': no {found.kind.several} in {some(found.empty, 5)}; they are no"
+            " classes of this training"
         )
     if found.stray:
         warn(
-            f"'{found.root}': {_count(found.stray, 'image')} beside the class folders left out"
+            f"'{found.root}': {_count(found.stray, found.kind)} beside the class folders left out"
             f" ({some(found.stray, 3)})"
         )
-    warn_of_skipped(found.root, found.skipped, warn)
+    warn_of_skipped(found.root, found.skipped, warn, found.kind)
 
 
-def warn_of_skipped(root: Path, skipped: Sequence[str], warn: Warn) -> None:
-    """Tells of files that are no images, once for all of them."""
+def warn_of_skipped(
+    root: Path, skipped: Sequence[str], warn: Warn, kind: FileKind = IMAGES
+) -> None:
+    """Tells of files of another kind, once for all of them."""
     if skipped:
         many = len(skipped) > 1
-        what = f"{len(skipped)} files that are no images" if many else "1 file that is no image"
+        what = (
+            f"{len(skipped)} files that are no {kind.several}"
+            if many
+            else f"1 file that is no {kind.one}"
+        )
         warn(f"'{root}': {what} left out ({some(list(skipped), 3)})")
 
 
-def nothing_in(root: Path, roots: Roots) -> Exception:
-    """The error for a folder without images; says what is there instead."""
+def nothing_in(root: Path, roots: Roots, kind: FileKind = IMAGES) -> Exception:
+    """The error for a folder without files of a kind; says what is there instead."""
     folders, files, odd = _entries(root, roots)
     files += odd
     if not folders and not files:
@@ -176,9 +261,9 @@ def nothing_in(root: Path, roots: Roots) -> Exception:
         holds = f"it holds {some([*(f'{name}/' for name in folders), *files], 8)}"
     return fault(
         root,
-        f"'{root}' is a directory without images: {holds}",
-        solution="Name a folder with a folder of images for each class (or with train/, val/ and"
-        " test/ of those), or a file: a table, NPY or NPZ.",
+        f"'{root}' is a directory without {kind.several}: {holds}",
+        solution=f"Name a folder with a folder of {kind.several} for each class (or with train/,"
+        f" val/ and test/ of those), or a file: {kind.instead}.",
     )
 
 
@@ -186,17 +271,22 @@ def _part(name: str) -> str:
     return PART_NAMES[name.lower()]
 
 
-def _count(names: Sequence[str], what: str) -> str:
-    return f"{len(names)} {what}{'' if len(names) == 1 else 's'}"
+def _count(names: Sequence[str], kind: FileKind) -> str:
+    return f"{len(names)} {kind.one if len(names) == 1 else kind.several}"
 
 
 def _walk(
-    listing: Listing, folder: Path, prefix: str, roots: Roots, above: tuple[str, ...]
+    listing: Listing,
+    kind: FileKind,
+    folder: Path,
+    prefix: str,
+    roots: Roots,
+    above: tuple[str, ...],
 ) -> None:
     folders, files, odd = _entries(folder, roots)
     listing.skipped += [prefix + name for name in odd]
     for name in files:
-        target = listing.names if is_image(f"{folder}/{name}", name) else listing.skipped
+        target = listing.names if kind.accepts(f"{folder}/{name}", name) else listing.skipped
         target.append(prefix + name)
     for name in folders:
         real = os.path.realpath(folder / name)
@@ -206,7 +296,7 @@ def _walk(
                 f"'{folder / name}' links to '{real}', a folder that it lies in",
                 solution="Remove the link.",
             )
-        _walk(listing, folder / name, f"{prefix}{name}/", roots, (*above, real))
+        _walk(listing, kind, folder / name, f"{prefix}{name}/", roots, (*above, real))
 
 
 def _entries(folder: Path, roots: Roots) -> tuple[list[str], list[str], list[str]]:

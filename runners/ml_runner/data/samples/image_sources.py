@@ -16,7 +16,7 @@ from ml_runner.data.samples import folders
 from ml_runner.data.samples.base import Roots, Warn
 from ml_runner.data.samples.images import ImageOptions, ImageSamples
 from ml_runner.data.samples.table import plain_array
-from ml_runner.data.source import Source, fault, some
+from ml_runner.data.source import Source, fault
 
 
 @dataclass
@@ -58,29 +58,11 @@ def labelled(
         return {"train": _of_table(path, config, roots=roots, warn=warn)}
     if not path.is_dir():
         raise no_labels(path)
-    parts = folders.parts(path, roots=roots, warn=warn) or {"train": path}
-    result: dict[str, ImageFiles] = {}
-    known: list[str] | None = None
-    for part, folder in parts.items():
-        found = folders.class_folders(folder, roots=roots)
-        if not found.names:
-            raise no_labels(folder) if found.stray else folders.nothing_in(folder, roots)
-        folders.warn_of(found, warn)
-        if part == "train":
-            known = found.classes
-        unknown = [name for name in found.classes if known is not None and name not in known]
-        if unknown:
-            raise fault(
-                folder,
-                f"'{folder}' has classes that '{parts['train']}' has not: {some(unknown, 10)}",
-                solution="Add images of these classes to the training folder, or take them out"
-                " here.",
-                unknown=unknown[:50],
-                classes=(known or [])[:50],
-            )
-        labels = np.asarray(found.classes)[np.asarray(found.labels)]
-        result[part] = ImageFiles(folder, folder, found.names, labels)
-    return result
+    found = folders.labelled(path, no_labels, roots=roots, warn=warn, kind=folders.IMAGES)
+    return {
+        part: ImageFiles(one.root, one.root, one.names, one.targets())
+        for part, one in found.items()
+    }
 
 
 def unlabelled(path: Path, config: Mapping[str, Any], *, roots: Roots, warn: Warn) -> ImageFiles:
@@ -95,7 +77,7 @@ def unlabelled(path: Path, config: Mapping[str, Any], *, roots: Roots, warn: War
     if not path.is_dir():
         Source(path)  # says what is wrong with a path that is no file
         return ImageFiles(path, path.parent, [path.name], None)
-    listing = folders.list_images(path, roots=roots)
+    listing = folders.list_files(path, roots=roots)
     if not listing.names:
         raise folders.nothing_in(path, roots)
     folders.warn_of_skipped(path, listing.skipped, warn)

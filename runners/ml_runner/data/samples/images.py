@@ -146,6 +146,10 @@ class ImageSamples:
             source=self.source,
         )
 
+    def facts(self) -> dict[str, Any]:
+        """``inputShape``: of each image."""
+        return {"inputShape": list(self.inputs_shape)}
+
     def warn_of_resizing(self, warn: Warn) -> None:
         """Tells where images are of another size than the model takes (a few are looked at)."""
         for place in spread(len(self), 8):

@@ -1,4 +1,4 @@
-"""From a path to samples: a table, a folder of images, an image, an array file."""
+"""From a path to samples: a table, a folder of images or texts, an image, an array file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from ml_runner import errors, frameworks
 from ml_runner.data import Schema, Table, align, read_table, select
-from ml_runner.data.samples import array_files, folders, image_sources
+from ml_runner.data.samples import array_files, folders, image_sources, text_sources
 from ml_runner.data.samples.arrays import options_for
 from ml_runner.data.samples.arrays_like import arrays_like, arrays_of, one_part
 from ml_runner.data.samples.base import NoteDefault, Parts, Roots, Samples, Warn
@@ -17,9 +17,10 @@ from ml_runner.data.samples.images import ImageOptions
 from ml_runner.data.samples.images import options_for as image_options_for
 from ml_runner.data.samples.scaling import Scaling
 from ml_runner.data.samples.table import FOR_MISSING, FOR_TEXT, TableSamples, refuse_categories
+from ml_runner.data.samples.tokens import Tokenizer
 from ml_runner.data.source import some
 
-IMAGES, ARRAYS, TABLE = "images", "arrays", "table"
+IMAGES, ARRAYS, TABLE, TEXT = "images", "arrays", "table", "text"
 
 
 def kind_of(path: Path, config: Mapping[str, Any]) -> str:
@@ -52,6 +53,7 @@ def read(
     warn: Warn,
     default: NoteDefault,
     target_path: Path | None = None,
+    tokenizer: Tokenizer | None = None,
 ) -> Parts:
     """The samples of a training, and those for validation and test that lie beside them.
 
@@ -66,12 +68,16 @@ def read(
         warn: gets what the caller may not expect.
         default: gets each default that is used.
         target_path: ``targetData``, resolved.
+        tokenizer: of a model that reads texts: what lies at the path is texts.
 
     Raises:
         InvalidConfiguration, DataLoadingError, FrameworkNotFound: as the readers do.
     """
-    kind = kind_of(path, config)
+    kind = kind_of(path, config) if tokenizer is None else TEXT
     _refuse_unused(kind, path, config)
+    if tokenizer is not None:
+        texts = text_sources.labelled(path, config, roots=roots, warn=warn)
+        return Parts(**{part: one.samples(tokenizer, warn) for part, one in texts.items()})
     if kind == IMAGES:
         found = image_sources.labelled(path, config, roots=roots, warn=warn)
         first = found["train"]
@@ -120,6 +126,7 @@ def read_like(
     roots: Roots,
     warn: Warn,
     target_path: Path | None = None,
+    tokenizer: Tokenizer | None = None,
 ) -> Samples:
     """Further samples, read as those were whose ``spec`` this is: validation, test, prediction.
 
@@ -132,11 +139,16 @@ def read_like(
         roots: directories that may be read, or None.
         warn: gets what the caller may not expect.
         target_path: ``targetData``, resolved.
+        tokenizer: of a model that reads texts.
 
     Raises:
         InvalidConfiguration: data in several parts, of which none is named.
         DataLoadingError: data of another kind, or without targets where they are needed.
     """
+    if tokenizer is not None:
+        return _texts_like(
+            path, spec, config, tokenizer, with_targets=with_targets, roots=roots, warn=warn
+        )
     kind = kind_of(path, config)
     if kind != spec["kind"] and not (spec["kind"] == TABLE and kind == ARRAYS):
         raise errors.DataLoadingError(
@@ -171,6 +183,7 @@ def read_anew(
     warn: Warn,
     default: NoteDefault,
     target_path: Path | None = None,
+    tokenizer: Tokenizer | None = None,
 ) -> Samples:
     """Samples for a model of whose training nothing is known: read as the call alone says.
 
@@ -181,6 +194,11 @@ def read_anew(
         InvalidConfiguration: no target where one is needed; data in several parts.
         DataLoadingError, FrameworkNotFound: as the readers do.
     """
+    if tokenizer is not None:
+        _refuse_unused(TEXT, path, config)
+        return _texts_like(
+            path, {}, config, tokenizer, with_targets=with_targets, roots=roots, warn=warn
+        )
     if not with_targets and kind_of(path, config) == IMAGES:
         files = image_sources.unlabelled(path, config, roots=roots, warn=warn)
         options = image_options_for(
@@ -211,15 +229,17 @@ def read_anew(
     return found
 
 
-def scaled(parts: Parts, method: str | None) -> Parts:
+def scaled(parts: Parts, method: str | None, learned: Scaling | None = None) -> Parts:
     """The same samples, scaled by what the training rows teach.
 
     Args:
         parts: after validation rows have been held out.
         method: ``featureScaling``; ``"none"`` or None leaves them as they are.
+        learned: a scaling of that method that an earlier training has learned, to be used again.
 
     Raises:
-        InvalidConfiguration: the samples are no table.
+        InvalidConfiguration: the samples are no table, or have another number of columns than
+            ``learned``.
     """
     if method is None or method == "none":
         return parts
@@ -229,7 +249,18 @@ def scaled(parts: Parts, method: str | None) -> Parts:
             solution="Leave config.featureScaling out; config.normalize is for pixels.",
             metadata={"key": "config.featureScaling", "sent": method},
         )
-    scaling = parts.train.fit_scaling(method)
+    if learned is not None and parts.train.inputs_shape != learned.offset.shape:
+        raise errors.InvalidConfiguration(
+            f"The pretrained model takes {len(learned.offset)} features, and the data have"
+            f" {parts.train.inputs_shape[0]}",
+            solution="Send config.featureColumns: the columns that the model was trained on.",
+            metadata={
+                "key": "config.featureColumns",
+                "shape": list(parts.train.inputs_shape),
+                "expected": list(learned.offset.shape),
+            },
+        )
+    scaling = parts.train.fit_scaling(method) if learned is None else learned
     done = {
         name: part.scaled(scaling)
         for name, part in parts.named().items()
@@ -238,12 +269,13 @@ def scaled(parts: Parts, method: str | None) -> Parts:
     return Parts(**done)
 
 
-_KINDS = {TABLE: "a table", IMAGES: "images", ARRAYS: "arrays (NPZ, NPY)"}
+_KINDS = {TABLE: "a table", IMAGES: "images", ARRAYS: "arrays (NPZ, NPY)", TEXT: "texts"}
 # Keys that only some kinds of data use.
 _OF_KIND = {
     "imageSize": (IMAGES,),
     "colorMode": (IMAGES,),
     "augment": (IMAGES,),
+    "pathColumn": (IMAGES,),
     "normalize": (IMAGES, ARRAYS),
     "inputKey": (ARRAYS,),
     "inputDtype": (ARRAYS,),
@@ -251,6 +283,8 @@ _OF_KIND = {
     "featureScaling": (TABLE,),
     "featureColumns": (TABLE,),
     "sampleWeightColumn": (TABLE,),
+    "textColumn": (TEXT,),
+    "maxLength": (TEXT,),
 }
 
 
@@ -265,12 +299,22 @@ def _refuse_unused(kind: str, path: Path, config: Mapping[str, Any]) -> None:
             solution=f"Leave config.{key} out.",
             metadata={"key": f"config.{key}", "sent": value, "kind": kind},
         )
+    of_folder = (
+        kind == TEXT
+        and path.is_dir()
+        and next((key for key in ("textColumn", "targetColumn") if config.get(key)), None)
+    )
     if kind == IMAGES and config.get("targetColumn") and not config.get("pathColumn"):
+        of_folder = "targetColumn"
+    if of_folder:
+        instead = {
+            IMAGES: "name a table of image files, with config.pathColumn",
+            TEXT: "name a table with a column of texts",
+        }[kind]
         raise errors.InvalidConfiguration(
-            f"config.targetColumn is sent, and '{path}' is a folder, whose folders are the classes",
-            solution="Leave config.targetColumn out; or name a table of image files, with"
-            " config.pathColumn.",
-            metadata={"key": "config.targetColumn", "sent": config["targetColumn"]},
+            f"config.{of_folder} is sent, and '{path}' is a folder, whose folders are the classes",
+            solution=f"Leave config.{of_folder} out; or {instead}.",
+            metadata={"key": f"config.{of_folder}", "sent": config[of_folder]},
         )
 
 
@@ -287,6 +331,32 @@ def _table(path: Path, config: Mapping[str, Any], warn: Warn) -> Table:
         encoding=config.get("encoding"),
         warn=warn,
     )
+
+
+def _texts_like(
+    path: Path,
+    spec: Mapping[str, Any],
+    config: Mapping[str, Any],
+    tokenizer: Tokenizer,
+    *,
+    with_targets: bool,
+    roots: Roots,
+    warn: Warn,
+) -> Samples:
+    if with_targets:
+        parts = text_sources.labelled(path, config, roots=roots, warn=warn, like=spec)
+        texts = one_part(parts, path)
+    else:
+        texts = text_sources.unlabelled(path, config, roots=roots, warn=warn, like=spec)
+    if texts.of_words != spec.get("words", texts.of_words):
+        kinds = {True: "lists of words", False: "texts"}
+        raise errors.DataLoadingError(
+            f"'{path}' holds {kinds[texts.of_words]}, and the model was trained on"
+            f" {kinds[not texts.of_words]}",
+            solution=f"Give {kinds[not texts.of_words]}.",
+            metadata={"file": str(path), "column": texts.column},
+        )
+    return texts.samples(tokenizer, warn)
 
 
 def _table_like(

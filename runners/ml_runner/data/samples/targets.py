@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ml_runner import errors
-from ml_runner.data.samples.base import Warn
+from ml_runner.data.samples.base import Samples, Warn
+from ml_runner.data.samples.text import TextSamples
 from ml_runner.frameworks.base import CLASSIFICATION, MULTI_LABEL, REGRESSION
 from ml_runner.training import targets as learnable
 
@@ -22,7 +23,8 @@ class Encoded:
 
     Attributes:
         task: ``"classification"``, ``"regression"`` or ``"multilabel"``.
-        values: (n,) int64 class numbers; (n,) or (n, k) float32 numbers; (n, k) float32 of 0 and 1.
+        values: (n,) int64 class numbers; (n,) or (n, k) float32 numbers; (n, k) float32 of 0 and 1;
+            of texts whose words have labels, (n,) arrays of class numbers, one for each word.
         classes: of a classification, the labels by class number, sorted, as plain Python values.
         outputs: what a network has to give for a sample: a figure for each class, label or number.
     """
@@ -45,7 +47,7 @@ def encode(
     """Encodes targets for training, or (with ``classes``) for a model that knows its own.
 
     Args:
-        targets: (n,) labels or numbers, or (n, k) numbers.
+        targets: (n,) labels or numbers, (n, k) numbers, or (n,) lists of labels.
         task: what the loss is for; None: labels (text, booleans) are classified, (n, k) of 0 and 1
             are labels of which several may hold, other numbers are learned as numbers.
         where: the data, for messages (a quoted path).
@@ -57,6 +59,8 @@ def encode(
         InvalidConfiguration: labels or numbers that the task is not for.
         DataLoadingError: missing or infinite values, one class only, labels that are not known.
     """
+    if len(targets) and isinstance(targets[0], list):
+        return _words(targets, task, classes, where, column)
     if targets.ndim == 2 and targets.shape[1] == 1:
         targets = targets[:, 0]
     _refuse_missing(targets, where, column)
@@ -69,16 +73,22 @@ def encode(
     return _regression(targets, where, column)
 
 
-def truth(targets: np.ndarray, encoded: Encoded) -> np.ndarray:
+def truth(samples: Samples, encoded: Encoded) -> np.ndarray:
     """Targets as a model's predictions are: the labels themselves; numbers as they were given.
 
     Args:
-        targets: what ``encoded`` was made of.
+        samples: of whose targets ``encoded`` was made; of texts whose words have labels those words
+            count that were not cut off.
         encoded: with the classes of the model.
     """
+    assert samples.targets is not None
+    values = encoded.values
+    if isinstance(samples, TextSamples) and samples.of_words:
+        kept = samples.kept_words()
+        values = np.concatenate([one[words] for one, words in zip(values, kept, strict=True)])
     if encoded.classes is not None:
-        return np.asarray(encoded.classes)[encoded.values]
-    return targets.reshape(encoded.values.shape)
+        return np.asarray(encoded.classes)[values]
+    return samples.targets.reshape(values.shape)
 
 
 def infer_task(targets: np.ndarray, column: str, warn: Warn) -> str:
@@ -130,11 +140,46 @@ def _classification(
                 solution="Give data with at least two classes.",
                 metadata={"column": column, "classes": labels, "rows": len(targets)},
             )
+        _refuse_numbers(found, len(targets), where, column)
         return Encoded(CLASSIFICATION, places.astype(np.int64), labels, len(labels))
     learnable.refuse_unseen(labels, classes, column, where)
     number = {label: place for place, label in enumerate(classes)}
     order = np.asarray([number[label] for label in labels], dtype=np.int64)
     return Encoded(CLASSIFICATION, order[places], list(classes), len(classes))
+
+
+def _words(
+    targets: np.ndarray, task: str | None, classes: list[Any] | None, where: str, column: str
+) -> Encoded:
+    """Lists of labels, one for each word of a text."""
+    if task not in (None, CLASSIFICATION):
+        raise errors.InvalidConfiguration(
+            f"the loss is not for classes, and the target '{column}' of {where} holds labels of"
+            " words",
+            solution="Use cross_entropy, or leave lossFunction out.",
+            metadata={"key": "config.lossFunction", "targetColumn": column},
+        )
+    flat = np.asarray([label for labels in targets for label in labels])
+    encoded = _classification(flat, classes, where, column)
+    values = np.empty(len(targets), dtype=object)
+    ends = np.cumsum([len(labels) for labels in targets])
+    for row, part in enumerate(np.split(encoded.values, ends[:-1])):
+        values[row] = part
+    return replace(encoded, values=values)
+
+
+def _refuse_numbers(found: np.ndarray, rows: int, where: str, column: str) -> None:
+    """For numbers that hardly repeat and leave gaps: none numbers its classes like that."""
+    if found.dtype.kind not in "iuf" or len(found) <= _FEW or rows >= 5 * len(found):
+        return
+    if found[-1] - found[0] + 1 == len(found):
+        return
+    raise errors.InvalidConfiguration(
+        f"the loss is for classes, and the target '{column}' of {where} holds {len(found)} distinct"
+        f" numbers in {rows} samples, from {found[0]:g} to {found[-1]:g}",
+        solution="Use a loss for numbers (mse, l1, huber, …), or another target.",
+        metadata={"key": "config.lossFunction", "targetColumn": column, "distinct": len(found)},
+    )
 
 
 def _from_one_hot(targets: np.ndarray, where: str, column: str) -> np.ndarray:

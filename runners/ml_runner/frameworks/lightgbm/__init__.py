@@ -39,6 +39,7 @@ class LightGBMAdapter(NativeAdapter):
 
     name = "lightgbm"
     title = "LightGBM"
+    script_imports: tuple[str, ...] = ()
     native = classes = taking_categories = _CLASSES
     resumable = (
         "LightGBM: every native training but boosting: rf, with checkpoint: true where it samples."

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ml_runner import distributions, errors
 from ml_runner.frameworks.base import Estimator, Model
+from ml_runner.frameworks.pytorch.huggingface import directory
 from ml_runner.libraries import need
 from ml_runner.training.epochs import tensorboard
 from ml_runner.training.metrics import Metric
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from ml_runner.scripts import Script
 
 _MODULES = ("building", "devices", "feed", "loop", "losses", "model", "network", "optimizers",
-            "own_data", "reading", "schedulers", "weights")  # fmt: skip
+            "own_data", "pretrained", "reading", "schedulers", "weights")  # fmt: skip
 # What the data of a training are read with, where it is installed.
 _READERS = ("pandas", "PIL.Image", "PIL.ImageOps")
 # A ZIP archive, as torch.save writes since 1.6; an older file is a pickle.
@@ -35,6 +36,7 @@ class PyTorchAdapter:
 
     name = "pytorch"
     title = "PyTorch"
+    script_imports: tuple[str, ...] = ("torch",)
     taking_categories: tuple[str, ...] = ()
     resumable = "PyTorch: every training, exactly."
     array_suffixes = (".pt", ".pth")
@@ -85,6 +87,21 @@ class PyTorchAdapter:
 
         return TorchNetwork(job)
 
+    def takes_directory(self, path: Path) -> bool:
+        """Whether it is a text model in Hugging Face form."""
+        return directory.is_one(path)
+
+    def model_in(self, path: Path) -> Path | None:
+        """The weights of a text model in Hugging Face form; None for any other directory."""
+        return directory.weights_in(path)
+
+    def pretrained(self, job: Job, path: Path) -> TorchNetwork:
+        """What the call asks to train further; see ``frameworks.base.FineTunes``."""
+        self.require()
+        from ml_runner.frameworks.pytorch import pretrained
+
+        return pretrained.network(job, path)
+
     def arrays(self, path: Path) -> dict[str, np.ndarray]:
         """The tensors in a file of ``torch.save``; see ``frameworks.base.ReadsArrays``."""
         self.require()
@@ -105,7 +122,9 @@ class PyTorchAdapter:
         return []
 
     def recognises(self, path: Path, head: bytes) -> bool:
-        """A file of ``torch.save`` or safetensors, by name and first bytes."""
+        """A file of ``torch.save`` or safetensors, by name and first bytes, or their index."""
+        if directory.holding(path) is not None:
+            return True  # whatever it holds is read as weights, or refused
         if path.suffix == ".safetensors":
             return head[8:9] == b"{"
         if path.suffix not in (".pt", ".pth", ".bin", ".ckpt"):
@@ -121,6 +140,10 @@ class PyTorchAdapter:
         self.require()
         from ml_runner.frameworks.pytorch import model
 
+        if directory.is_described(path, description):
+            from ml_runner.frameworks.pytorch.huggingface import model as texts
+
+            return texts.load(path, description)
         if description is None:  # with modelScript: ``load_weights``
             raise errors.ModelLoadingError(
                 f"'{path}' holds weights, and not the model that they belong to",

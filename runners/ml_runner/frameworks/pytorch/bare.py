@@ -14,6 +14,7 @@ from ml_runner import errors
 from ml_runner.frameworks.pytorch import building, losses, shapes, weights
 from ml_runner.frameworks.pytorch.loss import Loss
 from ml_runner.frameworks.pytorch.model import TorchModel
+from ml_runner.frameworks.pytorch.reading import array_tensor
 from ml_runner.frameworks.pytorch.targets import CLASSES, MULTILABEL, NUMBERS, Target
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class BareModel(TorchModel):
             InvalidConfiguration: outputs and targets do not go together; quotes both.
         """
         super().meet(samples, warn)
-        first = torch.from_numpy(samples.batch(np.arange(min(2, len(samples)))))
+        first = array_tensor(samples.batch(np.arange(min(2, len(samples)))))
         scores = shapes.tensor_of(self._tried(first))
         width = scores.shape[1] if scores.ndim > 1 else 1
         found = self._meaning(width, samples.targets, warn)

@@ -272,7 +272,17 @@ def _known_failure(error: Exception, said: str) -> errors.ExecutorError | None:
     failure = training_failure(error, solution=known[0], metadata=known[1])
     if "Expected more than 1 value per channel" in said:
         _leave_no_single_row(failure)
+    if (known[1].get("layerChannels"), known[1].get("inputChannels")) == (1, 3):
+        _read_in_grey(failure)
     return failure
+
+
+def _read_in_grey(failure: errors.ExecutorError) -> None:
+    """For a model that takes one channel: images are read in colour where nothing else is said."""
+    job = _running.job
+    if job is not None and job.defaults.get("colorMode") == "rgb":
+        failure.solution = f"Send colorMode: grayscale. Or: {failure.solution}"
+        failure.next_call = calls.repeat(job, {"colorMode": "grayscale"})
 
 
 def _leave_no_single_row(failure: errors.ExecutorError) -> None:

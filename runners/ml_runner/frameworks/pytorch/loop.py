@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -106,6 +106,7 @@ class Parts:
         judge: the outputs of one or many batches → predictions, to be measured.
         measure_train: (predictions, targets) of an epoch → metric → value.
         measure_validation: (outputs, targets) of all batches → metric → value.
+        still: parts of the model that stay in inference mode: they are frozen.
     """
 
     model: nn.Module
@@ -117,6 +118,7 @@ class Parts:
     judge: Judge
     measure_train: Callable[[torch.Tensor, torch.Tensor], dict[str, float]]
     measure_validation: Callable[[list[Any], list[Any]], dict[str, float]]
+    still: Sequence[nn.Module] = ()
 
 
 class Loop:
@@ -178,6 +180,8 @@ class Loop:
         parts, watch, at, steps = self._parts, self._watch, self.at, self._parts.steps
         every, in_epoch = self._accumulate, parts.train.batches
         parts.model.train()
+        for module in parts.still:
+            module.training = False
         if at.batch == 0:
             steps.forget_gradients()
         batches = Rereadable(parts.train, at.epoch, at.batch)

@@ -264,6 +264,8 @@ def _weights(
     values: Mapping[str, Any],
 ) -> list[float]:
     key, wanted = "config.classWeights", config["classWeights"]
+    if target.kind == NUMBERS:
+        return class_weights(wanted, target)  # says that there are no classes
     if kind.weights is None:
         takers = [name for name, other in KINDS.items() if other.weights]
         raise errors.InvalidConfiguration(

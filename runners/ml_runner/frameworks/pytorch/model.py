@@ -12,11 +12,12 @@ import torch
 from torch import nn
 
 from ml_runner import errors
-from ml_runner.data.samples import Samples
+from ml_runner.data.samples import Samples, Tokenizer
 from ml_runner.data.samples.base import Warn
-from ml_runner.frameworks.base import CLASSIFICATION, MULTI_LABEL
-from ml_runner.frameworks.pytorch import losses, precision, weights
+from ml_runner.frameworks.base import CLASSIFICATION, MULTI_LABEL, Content
+from ml_runner.frameworks.pytorch import heads, losses, precision, weights
 from ml_runner.frameworks.pytorch.loss import Loss
+from ml_runner.frameworks.pytorch.reading import array_tensor
 from ml_runner.frameworks.pytorch.targets import CLASSES, MULTILABEL, NUMBERS, Target
 from ml_runner.training.history import History
 from ml_runner.training.metrics import Outputs
@@ -35,7 +36,8 @@ class TorchModel:
             knows.
         classes: labels in order; None for numbers.
         shape: of one sample's inputs; None where it is not known, or they are no one tensor.
-        making: how the module is made again: ``{"maker", "arguments"}``.
+        making: how the module is made again: ``{"maker", "arguments"}`` and, of an output layer
+            that was replaced, ``head``.
         mixed_precision: in which it was trained; outputs are computed likewise where the device
             can.
     """
@@ -43,6 +45,7 @@ class TorchModel:
     history: History | None = None
     importance_type = ""
     channels_first = True
+    tokenizer: Tokenizer | None = None
     # Samples that are predicted together where the call does not say.
     batch_size = 256
 
@@ -68,7 +71,7 @@ class TorchModel:
         self._shape = shape
         self._making = dict(making)
         self._mixed_precision = mixed_precision
-        self._saved: dict[str, tuple[str, bytes]] = {}
+        self._saved: dict[str, tuple[str, Content]] = {}
 
     @classmethod
     def trained(
@@ -85,9 +88,9 @@ class TorchModel:
         model = cls(module, **more)
         last = module.state_dict()
         model._saved = {
-            "bestModel": ("best_model.pt", _bytes(last if best is None else best)),
-            "lastModel": ("last_model.pt", _bytes(last)),
-            "optimizer": ("optimizer.pt", _bytes(optimizer.state_dict())),
+            "bestModel": ("best_model.pt", bytes_of(last if best is None else best)),
+            "lastModel": ("last_model.pt", bytes_of(last)),
+            "optimizer": ("optimizer.pt", bytes_of(optimizer.state_dict())),
         }
         if best is not None:
             module.load_state_dict(dict(best))
@@ -139,8 +142,7 @@ class TorchModel:
         with torch.no_grad(), precision.autocast(used, device):
             for start in range(0, len(X), self.batch_size):
                 rows = np.arange(start, min(start + self.batch_size, len(X)))
-                inputs = torch.from_numpy(X.batch(rows)).to(device)
-                parts.append(self.loss.predictions(self.module(inputs)))
+                parts.append(self.loss.predictions(self._outputs_of(X, rows)))
         values = _joined([part.values for part in parts])
         assert values is not None
         if self.classes is not None and self.task == CLASSIFICATION:
@@ -151,11 +153,16 @@ class TorchModel:
             _joined([part.decision for part in parts]),
         )
 
+    def _outputs_of(self, samples: Samples, rows: np.ndarray) -> Any:
+        """What the module gives for the samples at some positions."""
+        device = next(self.module.parameters()).device
+        return self.module(array_tensor(samples.batch(rows)).to(device))
+
     def feature_importances(self) -> np.ndarray | None:
         """None: a network has none."""
         return None
 
-    def files(self) -> dict[str, tuple[str, bytes]]:
+    def files(self) -> dict[str, tuple[str, Content]]:
         """State dicts: of the best epoch, of the last one, of the optimizer."""
         return self._saved
 
@@ -186,8 +193,10 @@ def load(path: Any, data: bytes, description: Mapping[str, Any], script: str) ->
         ModelLoadingError: the weights are not of such a model.
     """
     module = sys.modules[script]
-    maker = description["maker"]
-    made = getattr(module, maker)(**description["arguments"])
+    making = {key: description[key] for key in ("maker", "arguments", "head") if key in description}
+    made = getattr(module, making["maker"])(**making["arguments"])
+    if "head" in making:
+        heads.replace(made, **making["head"])
     weights.load_into(made, weights.load_file(path, data).state, path)
     target = Target(description["targetKind"], description["classes"])
     name = description["loss"]
@@ -209,12 +218,13 @@ def load(path: Any, data: bytes, description: Mapping[str, Any], script: str) ->
         task=description["task"],
         classes=description["classes"],
         shape=description["shape"],
-        making={"maker": maker, "arguments": description["arguments"]},
+        making=making,
         mixed_precision=description.get("mixedPrecision", precision.OFF),
     )
 
 
-def _bytes(state: Mapping[str, Any]) -> bytes:
+def bytes_of(state: Mapping[str, Any]) -> bytes:
+    """A state dict as a file of ``torch.save``."""
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
     return buffer.getvalue()

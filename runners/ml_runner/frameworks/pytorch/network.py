@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ml_runner import errors, frameworks, scripts
+from ml_runner import errors, frameworks
 from ml_runner.data import samples as data_samples
 from ml_runner.frameworks.base import CLASSIFICATION, REGRESSION
 from ml_runner.frameworks.pytorch import (
@@ -17,6 +17,7 @@ from ml_runner.frameworks.pytorch import (
     compiling,
     devices,
     failures,
+    freezing,
     losses,
     memory_format,
     optimizers,
@@ -25,6 +26,7 @@ from ml_runner.frameworks.pytorch import (
     recomputing,
     schedulers,
 )
+from ml_runner.frameworks.pytorch.augmenting import AugmentedBatches, augmenting
 from ml_runner.frameworks.pytorch.feed import (
     Batch,
     Feed,
@@ -38,7 +40,8 @@ from ml_runner.frameworks.pytorch.loop import Loop, Parts
 from ml_runner.frameworks.pytorch.loss import Loss
 from ml_runner.frameworks.pytorch.model import TorchModel
 from ml_runner.frameworks.pytorch.own_data import OwnData, OwnPart
-from ml_runner.frameworks.pytorch.reading import AugmentedBatches, Batches, as_tensors, augmenting
+from ml_runner.frameworks.pytorch.reading import Batches, array_tensor, as_tensors
+from ml_runner.frameworks.pytorch.source import Asked, FromScript, Source
 from ml_runner.frameworks.pytorch.stepping import Halving, Steps
 from ml_runner.frameworks.pytorch.targets import CLASSES, MULTILABEL, NUMBERS, Target
 from ml_runner.training.epochs.sources import Part, Sources, TrainingData, counts_of
@@ -57,21 +60,27 @@ _KINDS = {CLASSIFICATION: CLASSES, REGRESSION: NUMBERS, data_samples.MULTI_LABEL
 
 
 class TorchNetwork:
-    """A module of the caller's script, with loss, optimizer and schedule."""
+    """A module with loss, optimizer and schedule.
+
+    Args:
+        job: the call's.
+        source: gives the module; the call's script where left out.
+    """
 
     channels_first = True
+    tokenizer: data_samples.Tokenizer | None = None
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, source: Source | None = None) -> None:
         self._job = job
+        self._source: Source = source or FromScript(job)
         config = job.config
         self.epochs = int(job.new_total or config["epochs"])
         self._batch_size = int(job.option("batchSize", _BATCH_SIZE))
         self._seed = int(config.get("seed") or 0)
-        script = scripts.of_call(config, job.resolve)
-        assert script is not None
-        self.script = script
-        self._hooks = building.hooks(script)
-        self.algorithm = config.get("modelClass") or "build_model"
+        self.script = self._source.script
+        self._hooks = building.Hooks() if self.script is None else building.hooks(self.script)
+        self.algorithm = self._source.name
+        self.scaling = self._source.scaling
         self._takes = None if self._hooks.loss else losses.takes(config)
         self.task: str | None = None
         self.classes: list[Any] | None = None
@@ -92,12 +101,17 @@ class TorchNetwork:
         keys = (
             "epochs", "batchSize", "learningRate", "optimizer", "optimizerArgs", "momentum",
             "weightDecay", "lossFunction", "lossArgs", "scheduler", "schedulerArgs", "modelArgs",
+            "pretrainedModel", "freezeLayers", "layerLearningRates",
         )  # fmt: skip
         return {key: self._job.config[key] for key in keys if key in self._job.config}
 
     def versions(self) -> dict[str, str]:
         """The adapter's."""
         return frameworks.get("pytorch").versions()
+
+    def origins(self) -> dict[str, dict[str, Any]]:
+        """What it began from, beside data and script."""
+        return self._source.origins()
 
     def task_for(self, targets: np.ndarray) -> str | None:
         """What the loss makes of such targets; None: what they suggest."""
@@ -114,7 +128,9 @@ class TorchNetwork:
     def own_data(self) -> OwnData | None:
         """What the script's ``build_datasets(config)`` gives; None where it has none."""
         hook = self._hooks.build_datasets
-        return None if hook is None else own_data.read(self._job, self.script, hook, self._takes)
+        if hook is None or self.script is None:
+            return None
+        return own_data.read(self._job, self.script, hook, self._takes)
 
     # -- making it -------------------------------------------------------------------------------
 
@@ -128,6 +144,7 @@ class TorchNetwork:
         self._own = isinstance(data, OwnData)
         if isinstance(data, OwnData):
             target, shape, outputs, first = self._own_facts(data)
+            figures = data.width
         else:
             assert isinstance(data, Sources)
             encoded = data.train.encoded
@@ -135,10 +152,13 @@ class TorchNetwork:
             target = Target(_KINDS[encoded.task], encoded.classes, counts_of(encoded), rows)
             shape = data.train.samples.inputs_shape
             outputs = None if encoded.task == REGRESSION else encoded.outputs
-            first = torch.from_numpy(data.train.samples.batch(range(min(2, rows))))
+            figures = encoded.outputs
+            first = self._first(data.train)
         fill = building.fills(num_classes=outputs, input_shape=shape)
-        model = building.build(self.script, config, fill, self._seed)
-        self._making = building.making(self.script, config, fill)
+        sample = None if self._hooks.training_step else first
+        asked = Asked(fill, target, self._outputs_for(target, figures), shape, sample)
+        model = self._source.build(asked)
+        self._making = self._source.making
         self.algorithm = type(model).__name__
         nameless = target is not None and target.kind == CLASSES and target.classes is None
         if building.is_lazy_model(model) or nameless:
@@ -153,14 +173,15 @@ class TorchNetwork:
         )
         target = target or own_data.without_targets()
         self.model: nn.Module = self._laid_out(model.to(self._device), shape)
-        self._size, self._trainable = building.count(model)
         self.loss: Loss = (
             losses.of_script(self._hooks.loss, config, target)
             if self._hooks.loss is not None
             else losses.build(config, target, job.default)
         ).to(self._device)
         self._precision.meet(self.loss.name)
-        self._optimizer = optimizers.build(config, self.model.parameters(), job.default)
+        self._layers = freezing.apply(job, self.model)
+        self._size, self._trainable = building.count(model)
+        self._optimizer = optimizers.build(config, self._layers.groups, job.default)
         samples = None if isinstance(data, OwnData) else data.train.samples
         own_step = self._hooks.training_step is not None
         self._augmenting = augmenting(config, samples, self.loss, own_step=own_step)
@@ -190,11 +211,34 @@ class TorchNetwork:
         wanted = config.get("gradientCheckpointing")
         self._recomputed = recomputing.apply(model, wanted) if wanted else None
         self._compiled = (
-            compiling.Compiled(model, self._job, fixed=shape is not None)
+            compiling.Compiled(model, self._job, fixed=shape is not None and not self.tokenizer)
             if config.get("compile")
             else None
         )
         return model
+
+    def _first(self, part: Part) -> Any:
+        """Inputs of a small batch, to try the model with."""
+        return array_tensor(part.samples.batch(range(min(2, len(part)))))
+
+    def _outputs_for(self, target: Target | None, figures: int) -> int | None:
+        """Outputs for a sample that the loss takes; None where the model alone knows them.
+
+        Args:
+            target: what is learned.
+            figures: numbers or labels of a sample.
+        """
+        own = self._hooks.loss is not None or self._hooks.training_step is not None
+        if target is None or (target.kind != CLASSES and own):
+            return None
+        if target.kind != CLASSES:
+            return figures
+        count = None if target.classes is None else len(target.classes)
+        if own:  # it may tell two classes by one output
+            return None if count == 2 else count
+        # What takes classes alone takes a score for each; what takes other targets too, one score.
+        one = self._takes is not None and len(self._takes) > 1
+        return 1 if one else count
 
     def _own_facts(
         self, data: OwnData
@@ -202,6 +246,7 @@ class TorchNetwork:
         """(target, shape of a sample, outputs for a sample, inputs of a batch)."""
         target, step = data.target, self._hooks.training_step
         if target is None and step is None:
+            assert self.script is not None
             raise errors.InvalidConfiguration(
                 f"The items of the data set that '{self.script.shown}' builds are"
                 f" {own_data.words(data.batch)}: there is no target in them",
@@ -252,7 +297,7 @@ class TorchNetwork:
         targets = torch.from_numpy(part.encoded.values)
         size = 4 * len(part) * int(np.prod(part.samples.inputs_shape))
         if part.samples.in_memory and size <= _AT_ONCE:
-            inputs = torch.from_numpy(part.samples.batch(np.arange(len(part))))
+            inputs = array_tensor(part.samples.batch(np.arange(len(part))))
             return TensorFeed(inputs, targets, how, self._device)
         wanted = self._job.config.get("numWorkers")
         # A worker for each thread that the job may use: decoding is what takes the time.
@@ -301,6 +346,7 @@ class TorchNetwork:
                     _numpy(self._truth(truth, values)), _numpy(values), None
                 ),
                 measure_validation=lambda outputs, truth: self._figures(measured, outputs, truth),
+                still=self._layers.still,
             ),
             watch,
             accumulate=int(config.get("gradientAccumulation") or 1),
@@ -314,10 +360,8 @@ class TorchNetwork:
             loop.run()
         if self._compiled is not None:
             self._compiled.undo()
-        return TorchModel.trained(
-            self.model,
-            best=loop.best_weights,
-            optimizer=self._optimizer,
+        return self._trained(
+            loop.best_weights,
             loss=self.loss,
             algorithm=self.algorithm,
             task=self.task,
@@ -333,11 +377,19 @@ class TorchNetwork:
         if self._hooks.training_step is not None:
             batch = inputs if self._own else (inputs, targets)
             return self._step(self._hooks.training_step(model, batch))
-        outputs = model(inputs)
+        outputs = self._call(model, inputs)
         return self.loss(outputs, targets), outputs
 
     def _halved(self, halving: Halving) -> None:
         self._job.warn(halving.words(self._batch_size))
+
+    def _call(self, model: nn.Module, inputs: Any) -> Any:
+        """The model's outputs for a batch of inputs."""
+        return model(inputs)
+
+    def _trained(self, best: dict[str, Any] | None, **more: Any) -> TorchModel:
+        """What the training gives; ``more`` as for ``TorchModel``."""
+        return TorchModel.trained(self.model, best=best, optimizer=self._optimizer, **more)
 
     def _step(self, found: Any) -> tuple[Any, Any]:
         """(loss, outputs or None) of what the script's own step gives."""
@@ -384,7 +436,7 @@ class TorchNetwork:
         """See ``frameworks.base.Network``."""
         if isinstance(part, Part):
             assert part.samples.targets is not None
-            true = data_samples.truth(part.samples.targets, part.encoded)
+            true = data_samples.truth(part.samples, part.encoded)
             return model.outputs(part.samples), true
         feed = self._own_feed(part, None)
         part.rows = feed.rows
@@ -414,8 +466,10 @@ class TorchNetwork:
             "seed": self._seed,
             "device": str(self._device),
         }
-        if self._trainable != self._size:
+        begun_from = self._source.facts()
+        if begun_from or self._trainable != self._size:
             facts["trainableParameters"] = self._trainable
+        facts |= {**begun_from, **self._layers.facts()}
         if self._schedule.name is not None:
             facts["scheduler"] = self._schedule.name
         accumulation = int(self._job.config.get("gradientAccumulation") or 1)

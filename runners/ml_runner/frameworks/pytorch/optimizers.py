@@ -98,7 +98,7 @@ def arguments_of(cls: type[torch.optim.Optimizer], config: Mapping[str, Any]) ->
             continue
         if name not in accepted:
             raise _not_taken(cls, short, value)
-        values[name] = value
+        values[name] = float(value)  # JSON knows no difference, and a large whole number overflows
     return values
 
 

@@ -1,22 +1,14 @@
-"""Samples as a data set of torch that reads whole batches, augmented where that is asked for."""
+"""Samples as a data set of torch that reads whole batches."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from ml_runner import errors
-from ml_runner.data import augmentation
-from ml_runner.data.samples import Samples
-from ml_runner.frameworks.pytorch.targets import CLASSES, NUMBERS
-
-if TYPE_CHECKING:
-    from ml_runner.frameworks.pytorch.loss import Loss
+from ml_runner.data.samples import Inputs, Samples
 
 
 class Batches(Dataset[Any]):
@@ -34,97 +26,19 @@ class Batches(Dataset[Any]):
     def __len__(self) -> int:
         return len(self.samples)
 
-    def __getitems__(self, positions: list[int]) -> tuple[np.ndarray, np.ndarray | None]:
+    def __getitems__(self, positions: list[int]) -> tuple[Inputs, np.ndarray | None]:
         """Inputs and targets of a batch, each in one array."""
         targets = None if self.targets is None else self.targets[positions]
         return self.samples.batch(positions), targets
 
-    def __getitem__(self, position: int) -> tuple[np.ndarray, np.ndarray | None]:
+    def __getitem__(self, position: int) -> tuple[Inputs, np.ndarray | None]:
         return self.__getitems__([position])
 
 
-@dataclass(frozen=True)
-class Augmenting:
-    """What is done at random to the samples of a training.
-
-    Attributes:
-        augmentation: the operations.
-        classes: where they mix targets that are indices of so many classes.
-    """
-
-    augmentation: augmentation.Augmentation
-    classes: int | None
-
-
-class AugmentedBatches(Batches):
-    """Images with encoded targets, augmented as the seed of each batch has it.
-
-    Args:
-        samples: the images.
-        targets: (n, …) as a loss takes them.
-        how: what is done to them.
-    """
-
-    def __init__(self, samples: Any, targets: np.ndarray, how: Augmenting) -> None:
-        super().__init__(samples, targets)
-        self._how = how
-
-    def __getitems__(self, positions: list[int]) -> tuple[np.ndarray, np.ndarray | None]:
-        """Inputs and targets of a batch."""
-        assert self.targets is not None
-        # The feed has seeded this generator for the batch.
-        seed = np.random.randint(0, 1 << 32, 4, dtype=np.uint32)
-        return augmentation.augmented_batch(
-            self.samples,  # pyright: ignore[reportArgumentType]
-            self.targets,
-            positions,
-            self._how.augmentation,
-            seed,
-            self._how.classes,
-        )
-
-
-def augmenting(
-    config: Mapping[str, Any], samples: Samples | None, loss: Loss, *, own_step: bool
-) -> Augmenting | None:
-    """What the call's ``augment`` does to its training data; None where it says nothing.
-
-    Args:
-        config: the call's.
-        samples: those of the training; None where the script brings its own.
-        loss: of the training, which must take mixed targets where they are mixed.
-        own_step: the script has a step of its own, which takes the place of the loss.
-
-    Raises:
-        InvalidConfiguration: an operation or argument that there is not, or that does not go with
-            the data or the loss.
-    """
-    entries = config.get("augment")
-    if not entries:
-        return None
-    if samples is None:
-        raise errors.InvalidConfiguration(
-            "augment is given, and the script brings its own data sets",
-            solution="Let the data set augment its items: what it draws is seeded for each batch."
-            " Or leave build_datasets out and send dataPath.",
-            metadata={"key": augmentation.KEY, "sent": entries},
-        )
-    colours = samples.spec["colorMode"] != "grayscale"
-    found = augmentation.Augmentation.from_config(entries, colours=colours)
-    if not found.mixes:
-        return Augmenting(found, None)
-    target, known = loss.target, loss.name in ("CrossEntropyLoss", "BCEWithLogitsLoss")
-    numbers = target.kind == NUMBERS and loss.kind is not None and not loss.kind.signs
-    if own_step or loss.kind is None or not (known or numbers):
-        name = "training_step" if own_step else loss.name
-        raise errors.InvalidConfiguration(
-            f"mixup and cutmix mix the targets too, and {name} does not take mixed ones",
-            solution="Use lossFunction: cross_entropy or bce_with_logits (for numbers mse, l1, …),"
-            " or leave them out.",
-            metadata={"key": augmentation.KEY, "sent": entries, "lossFunction": name},
-        )
-    of_classes = target.kind == CLASSES and loss.name == "CrossEntropyLoss"
-    return Augmenting(found, len(target.classes or ()) if of_classes else None)
+def array_tensor(inputs: Inputs) -> torch.Tensor:
+    """Inputs that are one array as a tensor, without a copy."""
+    assert isinstance(inputs, np.ndarray)
+    return torch.from_numpy(inputs)
 
 
 def as_tensors(batch: tuple[np.ndarray, np.ndarray | None]) -> Any:

@@ -173,6 +173,7 @@ def _values(
         if name not in values:
             values[name] = value
             default(f"schedulerArgs.{name}", value)
+    _refuse_one_rate_for_all(values, config, optimizer)
     takes_momentum = "momentum" in optimizer.defaults or "betas" in optimizer.defaults
     if "cycle_momentum" in arguments.accepted(cls) and not takes_momentum:
         # The library's own default fails for an optimizer that has none.
@@ -192,6 +193,22 @@ def _values(
             metadata={"key": f"{key}.total_steps", "sent": values["total_steps"]},
         )
     return values
+
+
+def _refuse_one_rate_for_all(
+    values: Mapping[str, Any], config: Mapping[str, Any], optimizer: torch.optim.Optimizer
+) -> None:
+    groups = len(optimizer.param_groups)
+    for name in ("max_lr", "base_lr"):
+        value = (config.get("schedulerArgs") or {}).get(name)
+        if groups > 1 and isinstance(value, (int, float)) and name in values:
+            raise errors.InvalidConfiguration(
+                f"schedulerArgs.{name} is one number, and would replace the {groups} learning rates"
+                " of layerLearningRates",
+                solution=f"Leave it out, or send {groups} numbers: for the other layers, then in"
+                " the order of layerLearningRates.",
+                metadata={"key": f"config.schedulerArgs.{name}", "sent": value, "allowed": groups},
+            )
 
 
 def _refuse_without_scheduler(config: Mapping[str, Any]) -> None:

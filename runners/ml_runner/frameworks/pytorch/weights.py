@@ -359,7 +359,7 @@ def load_into(model: nn.Module, state: Mapping[str, torch.Tensor], path: Path) -
     """
     matched = match(model, state)
     if not matched.exact:
-        raise _does_not_fit(model, matched, path)
+        raise does_not_fit(model, matched, path)
     try:
         model.load_state_dict(matched.state)
     except RuntimeError as error:
@@ -371,7 +371,8 @@ def load_into(model: nn.Module, state: Mapping[str, torch.Tensor], path: Path) -
     return matched.notes
 
 
-def _does_not_fit(model: nn.Module, matched: Match, path: Path) -> errors.ModelLoadingError:
+def does_not_fit(model: nn.Module, matched: Match, path: Path) -> errors.ModelLoadingError:
+    """The error for a state that does not fit: names tensors, with both shapes."""
     words = [
         f"{name} is {tuple(theirs)} in the file and {tuple(ours)} in the model"
         for name, (theirs, ours) in list(matched.shapes.items())[:3]

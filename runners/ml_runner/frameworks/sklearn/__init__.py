@@ -47,6 +47,7 @@ class SklearnAdapter:
 
     name = "sklearn"
     title = "scikit-learn"
+    script_imports: tuple[str, ...] = ("sklearn", "xgboost", "lightgbm")
     taking_categories = ("HistGradientBoostingClassifier", "HistGradientBoostingRegressor")
 
     @property

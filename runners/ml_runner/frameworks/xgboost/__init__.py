@@ -42,6 +42,7 @@ class XGBoostAdapter(NativeAdapter):
 
     name = "xgboost"
     title = "XGBoost"
+    script_imports: tuple[str, ...] = ()
     native = taking_categories = _NATIVE
     classes = (*_NATIVE, "XGBRFClassifier", "XGBRFRegressor")
     resumable = "XGBoost: every native training, with checkpoint: true where it samples."

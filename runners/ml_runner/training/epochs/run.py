@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ml_runner import gpu_choice, report, seeds
@@ -16,7 +17,7 @@ from ml_runner.training.epochs.watch import EpochWatch
 from ml_runner.training.user_code import warnings_collected
 
 if TYPE_CHECKING:
-    from ml_runner.frameworks.base import Network, TrainsNetworks
+    from ml_runner.frameworks.base import Adapter, Network
     from ml_runner.job import Job
     from ml_runner.training.checkpoints import Checkpoint
     from ml_runner.training.epochs.sources import TrainingData
@@ -24,13 +25,18 @@ if TYPE_CHECKING:
 
 
 def run(
-    job: Job, adapter: TrainsNetworks, resolved: str | None, resumed: Checkpoint | None
+    job: Job,
+    adapter: Adapter,
+    make: Callable[[Job], Network],
+    resolved: str | None,
+    resumed: Checkpoint | None,
 ) -> dict[str, Any]:
     """Trains what the call asks for.
 
     Args:
         job: whose training it is.
         adapter: the framework's.
+        make: of it: the network that the call asks for, once the seed is set.
         resolved: for ``framework: auto``, why it is this framework.
         resumed: the checkpoint from which an interrupted training of this call goes on.
 
@@ -40,10 +46,10 @@ def run(
     Raises:
         ExecutorError: of the type that the contract names for what went wrong.
     """
-    config = job.config
     seeds.seed_all(job.option("seed", 0))
-    asked = requested.of_call(config)
-    network = adapter.network(job)
+    asked = requested.of_call(job.config)
+    network = make(job)
+    config = job.config  # with what a pretrained model says
     with run_directory.claimed(job, resumed) as directory:
         job.phase("loading")
         data = sources.load(job, network)
@@ -99,7 +105,7 @@ def run(
             },
             "metrics": {
                 **watch.history.last(),
-                **watch.history.to_report(metrics.better_in(watch.history)),
+                **watch.history.to_report(metrics.better_in(watch.history), best=watch.best),
                 **({} if final is None else {"finalModel": final}),
             },
             "artifacts": directory.shown(),
@@ -127,7 +133,7 @@ def _bounded(job: Job, network: Network) -> contextlib.AbstractContextManager[No
 
 def _checkpoints(
     job: Job,
-    adapter: TrainsNetworks,
+    adapter: Adapter,
     network: Network,
     data: TrainingData,
     directory: RunDirectory,
@@ -139,10 +145,10 @@ def _checkpoints(
         "framework": adapter.name,
         "algorithm": network.algorithm,
         "versions": network.versions(),
-        "data": data.origins(job.config),
+        "data": {**data.origins(job.config), **network.origins()},
         "features": data.names(),
         "classes": network.classes,
-        "script": run_record.digests(network.script),
+        "script": None if network.script is None else run_record.digests(network.script),
     }
     directory.describe(now)
     if resumed is not None:

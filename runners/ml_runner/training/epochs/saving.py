@@ -36,7 +36,11 @@ def save(
     script = None if network.script is None else save_script(directory, network.script)
     facts: dict[str, Any] = {}
     for key, (name, content) in model.files().items():
-        path = directory.write(key, name, content)
+        if isinstance(content, bytes):
+            path = directory.write(key, name, content)
+        else:
+            path = directory.write_directory(key, name, content)
+            content = next(iter(content.values()))
         if key not in _MODELS:
             continue
         if not facts:
@@ -47,14 +51,16 @@ def save(
             model,
             data.description(),
             content,
-            name=name,
+            name=path.name,
             parameters=network.parameters,
             preprocessing=[],
             versions=network.versions(),
             trained_on=data.origin(),
             script=script,
         )
-        directory.write(None, descriptors.path_of(path).name, description)
+        directory.write(
+            None, str(descriptors.path_of(path).relative_to(directory.path)), description
+        )
     return facts
 
 

@@ -88,16 +88,18 @@ class Sources:
 
     def facts(self) -> dict[str, Any]:
         """What a report says of them."""
-        shape = self.train.samples.inputs_shape
         facts: dict[str, Any] = {"samplesProcessed": len(self.train)}
         if self.validation is not None:
             facts["validationSamples"] = len(self.validation)
         if self.test is not None:
             facts["testSamples"] = len(self.test)
-        facts |= {"features": shape[0]} if len(shape) == 1 else {"inputShape": list(shape)}
+        facts |= self.train.samples.facts()
         if self.train.encoded.classes is not None:
             facts["classes"] = len(self.train.encoded.classes)
-        target = self.train.samples.spec.get("schema", {}).get("target")
+        scaling = self.train.samples.spec.get("scaling")
+        if scaling is not None:
+            facts["featureScaling"] = scaling["method"]
+        target = _target_of(self.train.samples.spec)
         return facts if target is None else {**facts, "targetColumn": target}
 
     def description(self) -> dict[str, Any]:
@@ -110,7 +112,7 @@ class Sources:
             inputs = [
                 {"name": name, "type": schema["dtypes"].get(name)} for name in schema["features"]
             ]
-        output = "class" if schema is None else schema["target"]
+        output = _target_of(spec) or "class"
         return {
             "schema": schema,
             "samples": spec,
@@ -168,6 +170,7 @@ def load(job: Job, network: Network) -> TrainingData:
         warn=job.warn,
         default=job.default,
         target_path=_path(job, "targetData"),
+        tokenizer=network.tokenizer,
     )
     if parts.train.targets is None:
         raise errors.InvalidConfiguration(
@@ -175,11 +178,17 @@ def load(job: Job, network: Network) -> TrainingData:
             solution="Send config.targetColumn: it is never guessed.",
             metadata={"key": "config.targetColumn"},
         )
-    parts = samples.scaled(_split(job, parts), config.get("featureScaling"))
+    parts = samples.scaled(_split(job, parts), config.get("featureScaling"), network.scaling)
     train = Part(parts.train, _encode(job, network, parts.train, str(path)))
-    validation = _further(job, "validationData", train, parts.validation)
-    test = _further(job, "testData", train, parts.test)
+    validation = _further(job, network, "validationData", train, parts.validation)
+    test = _further(job, network, "testData", train, parts.test)
     return Sources(train, validation, test)
+
+
+def _target_of(spec: Mapping[str, Any]) -> str | None:
+    """The target's column, where the samples come from a table."""
+    schema = spec.get("schema") or {}
+    return schema.get("target") or spec.get("targetColumn")
 
 
 def _origin(part: Part) -> dict[str, Any]:
@@ -214,7 +223,9 @@ def _encode(job: Job, network: Network, train: Samples, path: str) -> Encoded:
     return samples.encode(train.targets, task=task, where=f"'{path}'", warn=job.warn, column=column)
 
 
-def _further(job: Job, key: str, train: Part, beside: Samples | None) -> Part | None:
+def _further(
+    job: Job, network: Network, key: str, train: Part, beside: Samples | None
+) -> Part | None:
     path = _path(job, key)
     found = beside
     if path is not None:
@@ -225,6 +236,7 @@ def _further(job: Job, key: str, train: Part, beside: Samples | None) -> Part | 
             with_targets=True,
             roots=job.roots,
             warn=job.warn,
+            tokenizer=network.tokenizer,
         )
     if found is None:
         return None
@@ -243,7 +255,10 @@ def _further(job: Job, key: str, train: Part, beside: Samples | None) -> Part | 
 def counts_of(encoded: Encoded) -> list[int] | None:
     """Rows of each class (or with each label) in encoded targets; None for numbers."""
     if encoded.classes is not None:
-        return np.bincount(encoded.values, minlength=len(encoded.classes)).tolist()
+        values = encoded.values
+        if values.dtype == object:  # a label for each word of a text
+            values = np.concatenate(values)
+        return np.bincount(values, minlength=len(encoded.classes)).tolist()
     if encoded.task == samples.MULTI_LABEL:
         return np.atleast_1d(encoded.values.sum(axis=0)).astype(int).tolist()
     return None

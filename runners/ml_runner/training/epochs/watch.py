@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ml_runner import calls, errors
+from ml_runner.training import layers
 from ml_runner.training.early_stopping import EarlyStopping
 from ml_runner.training.history import History, flat_name
 
@@ -80,7 +81,7 @@ class EpochWatch:
 
     @property
     def saves_by_steps(self) -> bool:
-        """Whether ``checkpoint_due`` is to be asked after every step, not just when ``within_due``."""
+        """Whether ``checkpoint_due`` is to be asked after every step, ``within_due`` or not."""
         return self._interval_steps is not None
 
     def within_due(self) -> bool:
@@ -112,6 +113,7 @@ class EpochWatch:
             InvalidConfiguration: ``earlyStopping.metric`` is not measured.
         """
         self.history.add(dict(figures))
+        self.history.beside.setdefault("learning_rate", []).append(learning_rate)
         done = len(self.history)
         for (data, metric), value in figures.items():
             if metric == "loss" and not math.isfinite(value):
@@ -165,8 +167,14 @@ class EpochWatch:
                 "lastValidLoss": valid[-1] if valid else None,
                 "learningRate": learning_rate,
             },
-            next_call=calls.repeat(self.job, {"learningRate": learning_rate / 10}),
+            next_call=calls.repeat(self.job, self._slower(learning_rate)),
         )
+
+    def _slower(self, learning_rate: float) -> dict[str, Any]:
+        """Config keys with a tenth of the learning rates."""
+        own = self.job.config.get(layers.RATES) or {}
+        slower = {layers.RATES: {pattern: rate / 10 for pattern, rate in own.items()}}
+        return {"learningRate": learning_rate / 10, **(slower if own else {})}
 
     # -- checkpoints -----------------------------------------------------------------------------
 
@@ -200,12 +208,28 @@ class EpochWatch:
         return {
             "total": self.total,
             "history": [[*key, values] for key, values in self.history.series.items()],
-            "stopping": {"best": self._best.best, "bestValue": self._best.best_value},
+            "beside": self.history.beside,
+            "stopping": {
+                "best": self._best.best,
+                "bestValue": self._best.best_value,
+                "countedFrom": self._best.counted_from,
+            },
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Takes up where ``state`` was taken."""
         for data, metric, values in state["history"]:
             self.history.series[data, metric] = [float(value) for value in values]
+        for name, values in state["beside"].items():
+            self.history.beside[name] = [float(value) for value in values]
         self._best.best = int(state["stopping"]["best"])
         self._best.best_value = float(state["stopping"]["bestValue"])
+        self._best.counted_from = int(state["stopping"]["countedFrom"])
+        done = len(self.history)
+        if self._stops and self.total != state["total"] and self._best.is_over(done - 1):
+            # Asked for more than the epochs at which it had stopped.
+            self._best.counted_from = done - 1
+            self.job.warn(
+                f"earlyStopping had ended the run at {UNIT} {done}: its patience counts anew from"
+                f" there, to {UNIT} {self.total}"
+            )

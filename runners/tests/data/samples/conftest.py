@@ -39,7 +39,15 @@ class Reading:
         self.warned: list[str] = []
         self.defaults: dict[str, Any] = {}
 
-    def parts(self, path: Path, *, roots: Any = None, first: bool = True, **config: Any) -> Any:
+    def parts(
+        self,
+        path: Path,
+        *,
+        roots: Any = None,
+        first: bool = True,
+        tokenizer: Any = None,
+        **config: Any,
+    ) -> Any:
         target = config.get("targetData")
         return samples.read(
             path,
@@ -49,13 +57,21 @@ class Reading:
             warn=self.warned.append,
             default=self.defaults.__setitem__,
             target_path=None if target is None else Path(target),
+            tokenizer=tokenizer,
         )
 
     def train(self, path: Path, **options: Any) -> Any:
         return self.parts(path, **options).train
 
     def like(
-        self, path: Path, spec: Any, *, targets: bool = True, roots: Any = None, **config: Any
+        self,
+        path: Path,
+        spec: Any,
+        *,
+        targets: bool = True,
+        roots: Any = None,
+        tokenizer: Any = None,
+        **config: Any,
     ) -> Any:
         target = config.get("targetData")
         return samples.read_like(
@@ -66,6 +82,7 @@ class Reading:
             roots=roots,
             warn=self.warned.append,
             target_path=None if target is None else Path(target),
+            tokenizer=tokenizer,
         )
 
     def refused(self, path: Path, **options: Any) -> errors.ExecutorError:

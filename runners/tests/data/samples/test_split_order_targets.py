@@ -163,6 +163,7 @@ def test_several_labels() -> None:
     ("targets", "task", "words"),
     [
         ([0.5, 1.0], "classification", "0.5"),
+        ([3 * value for value in range(30)], "classification", "30 distinct numbers"),
         (["a", "b"], "regression", "'a'"),
         ([0, 2], "multilabel", "2"),
         (["a", "b"], "multilabel", "'a'"),

@@ -163,7 +163,7 @@ def test_defaults_follow_the_target_and_are_told() -> None:
         ({"classWeights": {"ash": -1}}, THREE, "from 0", "classWeights.ash"),
         ({"classWeights": {"ash": 0, "elm": 0, "oak": 0}}, THREE, "above 0", "classWeights"),
         ({"classWeights": "auto"}, THREE, "balanced", "classWeights"),
-        ({"classWeights": "balanced"}, NUMBERS, "takes no class weights", "classWeights"),
+        ({"classWeights": "balanced"}, NUMBERS, "the target holds numbers", "classWeights"),
         ({"classWeights": "balanced", "lossArgs": {"weight": [1, 1, 1]}}, THREE, "one of them",
          "classWeights"),
         ({"classWeights": "balanced"}, LABELS, "several labels at once", "classWeights"),

@@ -1,0 +1,61 @@
+import { z } from "zod";
+import { defineAction } from "../contract/action.js";
+import { texts } from "../contract/networks.js";
+import { allowPickle, path } from "../contract/shared.js";
+import { train } from "./train.js";
+
+/** All that a training by epochs takes; what belongs to other algorithms goes. */
+const training = (train.input.shape.config as z.ZodObject).omit({
+  algorithm: true,
+  hyperparameters: true,
+  categorical: true,
+  sampleWeightColumn: true,
+  crossValidation: true,
+  numRounds: true,
+});
+
+export const fineTune = defineAction({
+  name: "fine-tune",
+  title: "Fine-tune a pretrained model",
+  description:
+    "Trains a pretrained model further: a text model's directory (Hugging Face form; texts in class folders or a table), an outputDir of train, or weights with modelScript. " +
+    'Other classes get a new output layer. freezeLayers: "embeddings", "encoder.layer.0-8". Else as train.',
+  config: training.extend({
+    pretrainedModel: path(
+      "Model to begin from: a local directory in Hugging Face form (config.json, weights, tokenizer; nothing is downloaded), the outputDir of a training, its model file, or a file of weights with modelScript.",
+    ).optional(),
+    dataPath: path("Data to train on.").optional(),
+    freezeLayers: z
+      .array(z.string().min(1))
+      .min(1)
+      .optional()
+      .describe(
+        "Layers that keep their weights, by whole steps of dotted names: embeddings, encoder.layer.0-8, *.norm.",
+      ),
+    layerLearningRates: z
+      .record(z.string().min(1), z.number().positive())
+      .optional()
+      .describe("Learning rate of some layers, by names as in freezeLayers; the longest holds."),
+    ...texts,
+    modelScript: path("Python file of the model, for weights without a description.").optional(),
+    allowPickle,
+  }),
+  lean: {
+    framework: "",
+    pretrainedModel: "",
+    dataPath: "",
+    epochs: "",
+    batchSize: "",
+    learningRate: "",
+    freezeLayers: "",
+    targetColumn: "",
+    validationSplit: "",
+    outputDir: "",
+    waitSeconds: "",
+  },
+  rules: [
+    { kind: "onlyWith", key: "modelClass", keys: ["modelScript"] },
+    { kind: "onlyWith", key: "modelArgs", keys: ["modelScript"] },
+    { kind: "excludes", keys: ["validationData", "validationSplit"] },
+  ],
+});
