@@ -18,8 +18,8 @@ export const fineTune = defineAction({
   name: "fine-tune",
   title: "Fine-tune a pretrained model",
   description:
-    "Trains a pretrained model further: a text model's directory (Hugging Face form; texts in class folders or a table), one that train saved (its outputDir), or weights with modelScript. " +
-    'Other classes get a new output layer. freezeLayers: "embeddings", "encoder.layer.0-8". Else as train.',
+    "Trains a pretrained model further: a text model's directory (Hugging Face form; texts in class folders or a table), an outputDir of train, or weights with modelScript. " +
+    'Other classes get a new head. freezeLayers: "embeddings", "encoder.layer.0-8". Else as train.',
   config: training.extend({
     pretrainedModel: path(
       "Model to begin from: a local directory in Hugging Face form (config.json, weights, tokenizer; nothing is downloaded), the outputDir of a training, its model file, or a file of weights with modelScript.",
@@ -37,11 +37,25 @@ export const fineTune = defineAction({
       .optional()
       .describe("Learning rate of some layers, by names as in freezeLayers; the longest holds."),
     ...texts,
+    lora: z
+      .strictObject({
+        r: z.int().min(1).max(4096).optional().describe("Rank (default 8)."),
+        alpha: z.number().positive().optional().describe("Scale (default 8): alpha / r."),
+        dropout: z.number().min(0).lt(1).optional().describe("Dropout before them (default 0)."),
+        targetModules: z
+          .array(z.string().min(1))
+          .min(1)
+          .optional()
+          .describe("Last steps of the names of the layers that get them: query, value, …"),
+      })
+      .optional()
+      .describe(
+        "Of a text model: low-rank adapters learn in place of its layers (needs peft). best_model has them merged, adapter/ holds them alone.",
+      ),
     modelScript: path("Python file of the model, for weights without a description.").optional(),
     allowPickle,
   }),
   lean: {
-    framework: "",
     pretrainedModel: "",
     dataPath: "",
     epochs: "",

@@ -57,6 +57,7 @@ const SAMPLES = [
   "imageSize",
   "colorMode",
   "normalize",
+  "augment",
   "pathColumn",
   "inputKey",
   "inputDtype",
@@ -89,6 +90,10 @@ const TRAIN_BY_EPOCHS = [
   "gradientAccumulation",
   "distributed",
   "devices",
+  "mixedPrecision",
+  "gradientCheckpointing",
+  "compile",
+  "channelsLast",
   "deterministic",
   "seed",
   "metrics",
@@ -108,6 +113,7 @@ const FINE_TUNE = [
   "layerLearningRates",
   "textColumn",
   "maxLength",
+  "lora",
   "allowPickle",
 ] as const;
 

@@ -16,17 +16,18 @@ from ml_runner import seeds
 Own = dict[str, Any]
 
 
-def of(tally: dict[str, Any], model: nn.Module, size: int) -> Own:
+def of(tally: dict[str, Any], steps: dict[str, Any], model: nn.Module, size: int) -> Own:
     """This process's own state.
 
     Args:
         tally: what it has measured in this epoch.
+        steps: of what makes the steps: how many rows its memory suffices for.
         model: whose buffers (BatchNorm's) drift apart within an epoch where there are several.
         size: how many processes there are.
     """
     buffers = dict(model.named_buffers()) if size > 1 else {}
     states = {"shared": seeds.state(), "torch": generators()}
-    return {"tally": tally, "generators": states, "buffers": buffers}
+    return {"tally": tally, "steps": steps, "generators": states, "buffers": buffers}
 
 
 def take_up(own: Own, model: nn.Module) -> None:
@@ -59,8 +60,13 @@ def divided(owns: Sequence[Own], rank: int, size: int) -> tuple[Own, list[str]]:
     of_rows = {
         name: [one for tally in heard for one in tally[name]] for name in ("predictions", "targets")
     }
-    own: Own = dict(owns[rank]) if rank < before else {"buffers": owns[0]["buffers"]}
-    own["tally"] = {**owns[0]["tally"], **of_rows}
+    first = owns[0]
+    own: Own = (
+        dict(owns[rank])
+        if rank < before
+        else {"buffers": first["buffers"], "steps": first["steps"]}
+    )
+    own["tally"] = {**first["tally"], **of_rows}
     were = "were" if before > 1 else "was"
     note = (
         f"Gone on with {size} device{'s' if size > 1 else ''} where there {were} {before}: the"

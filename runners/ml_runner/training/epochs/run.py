@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_runner import gpu_choice, report, seeds
-from ml_runner.process import child, ranks
+from ml_runner.process import child, memory_limit, ranks
 from ml_runner.training import checkpoints, requested, run_directory, run_record
 from ml_runner.training.checkpoints import Checkpoints
 from ml_runner.training.early_stopping import EarlyStopping
@@ -67,7 +68,7 @@ def run(
         watch = _watch(job, network, data, metrics, kept, event_file)
         job.phase("training")
         started = time.perf_counter()
-        with warnings_collected(job), job.stopping_at_checks():
+        with warnings_collected(job), job.stopping_at_checks(), _bounded(job, network):
             model = network.train(watch, metrics, resumed)
         seconds = time.perf_counter() - started + (0.0 if resumed is None else resumed.seconds)
         if event_file is not None:
@@ -128,7 +129,7 @@ def _follow(
     network.prepare(data)
     metrics = measured.chosen(job, network, asked)
     watch = _watch(job, network, data, metrics, None, None)
-    with warnings_collected(job):
+    with warnings_collected(job), _bounded(job, network):
         network.train(watch, metrics, resumed)
     return {}
 
@@ -152,6 +153,21 @@ def _watch(
         interval_steps=job.config.get("checkpointSteps"),
         event_file=event_file,
     )
+
+
+# Of the job's limit. Beyond the whole of it the job is ended; below, a training can be told that
+# there is no more, and go on with smaller batches.
+_OF_THE_LIMIT = 0.95
+
+
+def _bounded(job: Job, network: Network) -> contextlib.AbstractContextManager[None]:
+    """Within it the host's allocator refuses what is beyond the job's memory limit.
+
+    Not beside a GPU, whose driver reserves addresses without taking memory.
+    """
+    if network.gpu_used:
+        return contextlib.nullcontext()
+    return memory_limit.bounded(job.record, _OF_THE_LIMIT / job.ranks)
 
 
 def _checkpoints(
