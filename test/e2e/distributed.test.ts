@@ -196,6 +196,18 @@ describe("what two processes compute is what one does", () => {
     expect(distance(two, expected.one.history)).toBeLessThan(1e-5);
   });
 
+  test("a process whose memory does not suffice for its rows works on fewer at once", async () => {
+    // The allocator refuses 8 TiB, as it does what is merely too much.
+    const work = "if RANK == 1 and len(x) > 20: torch.empty(1 << 43, dtype=torch.uint8)";
+    const call = callOf({}, NET.replace("# WORK", work));
+    const two = await server.report("train", call);
+    const one = await server.report("train", alone(call));
+    expect(distance(two, figuresOf(one))).toBeLessThan(1e-5);
+    expect(two.warnings).toEqual([
+      expect.stringMatching(/^rank 1: Out of memory at epoch 1, batch 1 .*32 rows.*parts of 16/),
+    ]);
+  });
+
   test("a training further, with frozen layers", async () => {
     const first = callOf({ epochs: 1 });
     await server.report("train", first);
