@@ -37,11 +37,25 @@ export const fineTune = defineAction({
       .optional()
       .describe("Learning rate of some layers, by names as in freezeLayers; the longest holds."),
     ...texts,
+    lora: z
+      .strictObject({
+        r: z.int().min(1).max(4096).optional().describe("Rank (default 8)."),
+        alpha: z.number().positive().optional().describe("Scale (default 8): alpha / r."),
+        dropout: z.number().min(0).lt(1).optional().describe("Dropout before them (default 0)."),
+        targetModules: z
+          .array(z.string().min(1))
+          .min(1)
+          .optional()
+          .describe("Last steps of the names of the layers that get them: query, value, …"),
+      })
+      .optional()
+      .describe(
+        "Of a text model: low-rank adapters learn in place of its layers (needs peft). best_model has them merged, adapter/ holds them alone.",
+      ),
     modelScript: path("Python file of the model, for weights without a description.").optional(),
     allowPickle,
   }),
   lean: {
-    framework: "",
     pretrainedModel: "",
     dataPath: "",
     epochs: "",

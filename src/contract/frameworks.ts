@@ -111,6 +111,7 @@ const FINE_TUNE = [
   "layerLearningRates",
   "textColumn",
   "maxLength",
+  "lora",
   "allowPickle",
 ] as const;
 

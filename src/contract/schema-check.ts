@@ -43,8 +43,12 @@ function checkArray(schema: JsonSchema, value: unknown[], key: string): Problem[
 
 function checkObject(schema: JsonSchema, value: Json, key: string): Problem[] {
   const known = schema.properties;
-  if (!known) return [];
   const at = (name: string) => (key ? `${key}.${name}` : name);
+  if (!known) {
+    const each = schema.additionalProperties;
+    if (typeof each !== "object") return [];
+    return Object.entries(value).flatMap(([name, inner]) => check(each, inner, at(name)));
+  }
   const problems: Problem[] = [];
   for (const name of schema.required ?? [])
     if (value[name] === undefined)

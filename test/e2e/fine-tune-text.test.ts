@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from "node:child_process";
-import { existsSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, inject, type TestContext, test } from "vitest";
 import { ROOT, Server } from "./client.js";
@@ -11,19 +11,12 @@ import { ROOT, Server } from "./client.js";
 
 type Json = Record<string, any>;
 
-const FINE_TUNE = {
-  framework: "pytorch",
-  config: {
-    pretrainedModel: "models/all-MiniLM-L6-v2",
-    dataPath: "data/sentiment_analysis/",
-    epochs: 1,
-    batchSize: 16,
-    learningRate: 5e-4,
-    freezeLayers: ["embeddings", "encoder.layer.0-3"],
-  },
-  outputDir: "models/bert_sentiment",
-  gpuEnabled: true,
-};
+/** As the documentation has it. */
+const EXAMPLE: Json = JSON.parse(
+  /```json\n([^`]*)```/.exec(readFileSync(join(ROOT, "docs/text-models.md"), "utf8"))?.[1] ?? "",
+);
+const { action: ACTION, ...FINE_TUNE } = EXAMPLE;
+
 /** The same for the plain loop. */
 const PLAIN = {
   model: FINE_TUNE.config.pretrainedModel,
@@ -71,7 +64,7 @@ beforeAll(async () => {
   else if (made.status !== 0) throw new Error(made.stderr);
   const library = spawnSync(inject("python"), ["-c", "import transformers"]);
   if (library.status !== 0) missing = "transformers is not installed";
-  if (missing === null) report = await server.report("fine-tune", FINE_TUNE);
+  if (missing === null) report = await server.report(ACTION, FINE_TUNE);
 }, 600_000);
 afterAll(async () => {
   await server.dispose();

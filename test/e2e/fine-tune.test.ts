@@ -1,7 +1,7 @@
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { data, Server } from "./client.js";
+import { data, eventsOf, jobOf, Server, until } from "./client.js";
 
 /** Fine-tuning as an agent asks for it: what train saved, weights of unknown origin, and what is refused. */
 
@@ -65,12 +65,15 @@ const fineTune = (config: Json = {}, more: Json = {}): Json => ({
   ...more,
 });
 
+const NUMBERS = ["sepal_length", "sepal_width", "petal_width"];
+
 beforeAll(async () => {
   server = await Server.start({ env: { CUDA_VISIBLE_DEVICES: "" } });
   writeFileSync(path("net.py"), SCRIPT);
   only(data("iris.csv"), "species", ["setosa", "versicolor"], "two.csv");
   const report = await server.report("train", TRAIN);
   expect(report.status).toBe("success");
+  writeFileSync(path("bare.pt"), readFileSync(path("models/base/best_model.pt")));
 }, 120_000);
 afterAll(async () => {
   await server.dispose();
@@ -165,6 +168,34 @@ describe("what train saved", () => {
     expect((warnings ?? []).join()).not.toContain("output layer");
   });
 
+  test("one that was stopped goes on by the call that its error proposes", async () => {
+    const config = { epochs: 100_000, freezeLayers: ["embed"], validationSplit: 0.2 };
+    const { structuredContent } = await server.call("fine-tune", {
+      ...fineTune(config, { outputDir: "models/long" }),
+      waitSeconds: 0,
+    });
+    const { id } = jobOf({ structuredContent });
+    await until("it has learned for a while", () =>
+      eventsOf(server, id).some(({ type, done }) => type === "progress" && done >= 3),
+    );
+    await server.call("job-cancel", { jobId: id });
+    const ended: Json = (await server.finish("job-status", { jobId: id, waitSeconds: 50 }))
+      .structuredContent!;
+    expect(ended.error).toMatchObject({ type: "cancelled", nextCall: { tool: "resume" } });
+    const { done } = ended.error.metadata.lastCheckpoint;
+    const more = ended.error.nextCall.arguments;
+    const report: Json = await server.report("resume", {
+      ...more,
+      config: { ...more.config, epochs: done + 5 },
+    });
+    expect(report.metadata).toMatchObject({
+      finalEpoch: done + 5,
+      resumedFrom: { jobId: id, unit: "epoch" },
+      frozen: [{ pattern: "embed", tensors: 7 }],
+    });
+    expect(report.action).toBe("resume");
+  });
+
   test("what a fine-tuning saved can be fine-tuned again", async () => {
     const { metadata }: Json = await server.report(
       "fine-tune",
@@ -185,7 +216,6 @@ describe("what train saved", () => {
 
 describe("weights of unknown origin", () => {
   test("with modelScript, and a new output layer", async () => {
-    writeFileSync(path("bare.pt"), readFileSync(path("models/base/best_model.pt")));
     const { metadata }: Json = await server.report(
       "fine-tune",
       fineTune({ pretrainedModel: "bare.pt", modelScript: "net.py", targetColumn: "species" }),
@@ -266,6 +296,41 @@ const FAULTS: Fault[] = [
     says: /takes 4 features, and the data have 2/,
   },
   {
+    name: "data without a column that it was trained on",
+    config: { dataPath: "three.csv" },
+    error: {
+      type: "invalid-configuration",
+      metadata: { key: "featureColumns", sent: "petal_width" },
+      solution: expect.stringContaining("Send config.featureColumns for these data"),
+    },
+    says: /'petal_width' is not a column of .*three.csv.*that of the pretrained model/,
+  },
+  {
+    name: "fewer columns, and no scaling",
+    config: {
+      dataPath: "three.csv",
+      featureColumns: ["sepal_length", "sepal_width", "petal_length"],
+      featureScaling: "none",
+    },
+    error: {
+      type: "invalid-configuration",
+      metadata: { shape: [3], expected: 4, layer: "encoder.embed.0" },
+    },
+    says: /shape \(3,\) do not go through the pretrained Net \(encoder.embed.0 takes 4\)/,
+  },
+  {
+    name: "data of another kind",
+    config: { dataPath: "pictures" },
+    error: { type: "invalid-configuration", metadata: { found: "images", expected: "table" } },
+    says: /pictures' is read as images, and .* was trained on a table/,
+  },
+  {
+    name: "a loss of the pretrained model that the target is not for",
+    config: { targetColumn: "petal_length", featureColumns: NUMBERS, featureScaling: "none" },
+    error: { type: "invalid-configuration", metadata: { key: "config.lossFunction" } },
+    says: /loss is for classes.*that of the pretrained model/,
+  },
+  {
     name: "weights without the script of their model",
     config: { pretrainedModel: "bare.pt", targetColumn: "species" },
     error: { type: "invalid-configuration", metadata: { key: "config.modelScript" } },
@@ -318,6 +383,15 @@ const FAULTS: Fault[] = [
 
 describe("what is refused", () => {
   beforeAll(async () => {
+    const rows = readFileSync(data("iris.csv"), "utf8").trim().split("\n");
+    const without = rows.map((row) =>
+      row
+        .split(",")
+        .filter((_, place) => place !== 3)
+        .join(),
+    );
+    writeFileSync(path("three.csv"), without.join("\n"));
+    mkdirSync(path("pictures"));
     await server.report("train", {
       framework: "sklearn",
       config: {

@@ -14,6 +14,7 @@ import { basename, join } from "node:path";
 import fc from "fast-check";
 import { MANIFEST } from "../../src/contract/index.js";
 import { ROOT } from "../e2e/client.js";
+import { killAllOf } from "../e2e/processes.js";
 import { testPython } from "../support.js";
 import { type HostileCall, hostileCall } from "./calls.js";
 import { faultsOf, fits } from "./verdict.js";
@@ -47,6 +48,8 @@ export async function barrage(count: number, seed: number): Promise<Outcome> {
     return await run(wire, world, cwd, count, seed);
   } finally {
     await wire.close();
+    // Jobs outlive their server, and one that trains on would write below what is removed.
+    killAllOf(join(root, "state"));
     rmSync(root, { recursive: true, force: true, maxRetries: 5 });
   }
 }

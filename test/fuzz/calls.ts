@@ -79,7 +79,13 @@ function valid(schema: JsonSchema, key: string, words: Words): fc.Arbitrary<any>
     case "object":
       return schema.properties
         ? object(schema.properties, schema.required ?? [], words)
-        : fc.dictionary(fc.string({ maxLength: 8 }), hostileValue, { maxKeys: 3 });
+        : fc.dictionary(
+            fc.oneof(fc.constant("layer"), fc.string({ maxLength: 8 })),
+            typeof schema.additionalProperties === "object"
+              ? valid(schema.additionalProperties, "", words)
+              : hostileValue,
+            { maxKeys: 3 },
+          );
     case "string":
       return fc.string({ minLength: schema.minLength ?? 0, maxLength: schema.maxLength ?? 20 });
     default:

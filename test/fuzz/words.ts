@@ -120,7 +120,8 @@ export function wordsFor(world: World): (key: string) => fc.Arbitrary<unknown> |
   );
   const rules: [RegExp, fc.Arbitrary<unknown>][] = [
     [/^(dataPath|inputData|testData|validationData|sampleData)$/, data],
-    [/^(model(Path|Id|s)|checkpointPath|runDir|compiledModel)$/, models],
+    [/^(model(Path|Id|s)|checkpointPath|runDir|compiledModel|pretrainedModel)$/, models],
+    [/^freezeLayers$/, mostly(fc.constantFrom("layer", "layer.0-1", "weight", "*"), hostileString)],
     [/^timeout$/, timeout],
     [/^pythonEnv$/, pythons],
     [/^path$/, fc.oneof(data, models)],

@@ -39,7 +39,21 @@ def run(job: Job, resumed: Checkpoint | None = None) -> dict[str, Any]:
     resolved = None
     if (job.request.get("framework") or "auto") == "auto":
         resolved = f"the pretrained model is {adapter.title}'s"
-    return by_epochs.run(job, adapter, lambda job: adapter.pretrained(job, path), resolved, resumed)
+    try:
+        return by_epochs.run(
+            job, adapter, lambda job: adapter.pretrained(job, path), resolved, resumed
+        )
+    except errors.InvalidConfiguration as error:
+        _say_whose(job, error)
+        raise
+
+
+def _say_whose(job: Job, error: errors.InvalidConfiguration) -> None:
+    """Tells of a value that is not the call's: what the pretrained model was trained with."""
+    key = str(error.metadata.get("key")).removeprefix("config.")
+    if key in job.config and key not in job.request["config"]:
+        error.message += f"; the call leaves {key} out, and it is that of the pretrained model"
+        error.solution = f"Send config.{key} for these data. {error.solution}"
 
 
 def _find(job: Job) -> tuple[Adapter, Path]:

@@ -9,6 +9,7 @@ from typing import Any
 from ml_runner import bounds, descriptors, errors, frameworks
 from ml_runner.data import bounded
 from ml_runner.data.profile import clip
+from ml_runner.frameworks.base import KeepsDirectories
 from ml_runner.report import size_words
 from ml_runner.training import run_directory
 
@@ -17,9 +18,13 @@ _LISTS = ("features", "classes", "parameters", "versions")
 
 
 def find(path: Path) -> Path | None:
-    """The described model that a path means, if any: the file itself, or a run's directory."""
+    """The model that a path means, if any: a described file, a run's, one that is a directory."""
     if path.is_dir():
-        path = run_directory.model_in(path) or path
+        path = frameworks.model_in(path) or run_directory.model_in(path) or path
+        if path.is_dir():
+            path = frameworks.model_in(path) or path
+    if frameworks.model_in(path.parent) == path:
+        return path
     return path if descriptors.path_of(path).is_file() and path.is_file() else None
 
 
@@ -38,9 +43,11 @@ def describe(path: Path, sent: str) -> dict[str, Any]:
     Returns:
         ``path``, ``kind`` (``"model"``), ``framework``, ``modelSize``, ``modelSizeBytes``,
         ``described`` (its descriptor is there, signed by this machine and of this very file) and
-        ``warnings``; where described, also ``algorithm``, ``task``, ``target``, ``classes``,
-        ``features`` (name → type), ``parameters``, ``versions``, ``created``; else whether loading
-        it needs ``allowPickle``. ``truncated`` names lists that were cut.
+        ``warnings``; where described, also ``algorithm``, ``task``, ``classes``, ``parameters``,
+        ``versions``, ``created``, and ``target`` and ``features`` (name → type) of a table, or
+        ``inputs`` (their shapes); else whether loading it needs ``allowPickle``, and what a
+        directory's own files say (``algorithm``, ``modelType``, ``classes``). ``truncated`` names
+        lists that were cut.
 
     Raises:
         ModelLoadingError: the file cannot be read.
@@ -56,14 +63,17 @@ def describe(path: Path, sent: str) -> dict[str, Any]:
     descriptor, warnings = descriptors.read(path, data)
     answer: dict[str, Any] = {"path": clip(sent, 300), "kind": "model"}
     if descriptor is not None:
-        schema = descriptor["schema"]
+        schema = descriptor.get("schema")
         answer |= {key: descriptor[key] for key in ("framework", "algorithm", "task")}
-        answer["target"] = schema["target"]
         answer["classes"] = descriptor["classes"]
-        answer["features"] = {
-            name: "category" if name in schema["categorical"] else schema["dtypes"].get(name)
-            for name in schema["features"]
-        }
+        if schema is None:
+            answer["inputs"] = descriptor["signature"]["inputs"]
+        else:
+            answer["target"] = schema["target"]
+            answer["features"] = {
+                name: "category" if name in schema["categorical"] else schema["dtypes"].get(name)
+                for name in schema["features"]
+            }
         answer["parameters"] = descriptor["parameters"]
         answer["versions"] = descriptor["versions"]
         answer["created"] = descriptor["created"]
@@ -71,6 +81,8 @@ def describe(path: Path, sent: str) -> dict[str, Any]:
         adapter = _adapter(path)
         answer["framework"] = None if adapter is None else adapter.name
         answer["needsAllowPickle"] = adapter is not None and not adapter.is_safe(path)
+        if isinstance(adapter, KeepsDirectories) and adapter.model_in(path.parent) == path:
+            answer |= adapter.directory_facts(path.parent)
     answer["described"] = descriptor is not None
     answer["modelSize"], answer["modelSizeBytes"] = size_words(len(data)), len(data)
     answer["warnings"] = [clip(text, 300) for text in warnings]

@@ -493,6 +493,13 @@ class KeepsDirectories(Protocol):
         """
         ...
 
+    def directory_facts(self, directory: Path) -> dict[str, Any]:
+        """What such a directory says of its model: ``algorithm``, ``classes``, …
+
+        Imports nothing foreign.
+        """
+        ...
+
 
 @runtime_checkable
 class FitsTables(Adapter, Protocol):

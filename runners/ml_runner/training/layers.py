@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ml_runner.job import Job
 
 _RANGE = re.compile(r"(.*?)(\d+)-(\d+)(.*)")
-_SHOWN = 12
+_SHOWN, _LARGEST = 12, 10**9
 FREEZE, RATES = "freezeLayers", "layerLearningRates"
 
 
@@ -89,7 +89,7 @@ def frozen(job: Job, tensors: Sequence[str], model: str) -> list[Matched]:
             mended = [near if each == pattern else each for each in patterns]
             call = None if near is None else calls.repeat(job, {FREEZE: mended})
             raise _matches_nothing(FREEZE, pattern, pattern, tensors, model, near, call)
-        _warn_of_gaps(job, found)
+        _warn_of_ends(job, found, tensors)
         result.append(found)
     return result
 
@@ -176,24 +176,25 @@ def _fits_step(step: str, part: str) -> bool:
     )
 
 
-def _warn_of_gaps(job: Job, found: Matched) -> None:
-    """Tells of numbers in a range that the model does not have."""
+def _warn_of_ends(job: Job, found: Matched, tensors: Sequence[str]) -> None:
+    """Tells of a range that goes beyond the model's numbers.
+
+    Numbers that are missing between them are as usual: what has no weights has no name here.
+    """
     steps = found.pattern.split(".")
     for place, step in enumerate(steps):
         spread = _RANGE.fullmatch(step)
-        if spread is None:
+        end = len(steps) - place
+        if spread is None or any(module.split(".")[-end] == step for module in found.modules):
             continue
-        end = len(steps) - place - 1
-        last = [module.split(".")[-1 - end] for module in found.modules]
-        if step in last:
-            continue  # a name that only looks like a range
-        before, low, high, after = spread.groups()
-        there = {int(name[len(before) : len(name) - len(after)]) for name in last}
-        absent = [n for n in range(int(low), min(int(high), int(low) + 1000) + 1) if n not in there]
-        if absent:
+        before, _, high, after = spread.groups()
+        every = ".".join([*steps[:place], f"{before}0-{_LARGEST}{after}", *steps[place + 1 :]])
+        names = [module.split(".")[-end] for module in match(every, tensors).modules]
+        last = max(int(name[len(before) : len(name) - len(after)]) for name in names)
+        if last < int(high):
             job.warn(
-                f"{FREEZE} '{found.pattern}' goes from {low} to {high}, and the model has"
-                f" {min(there)} to {max(there)} of these"
+                f"{FREEZE} '{found.pattern}' goes to {high}, and the last of these in the model is"
+                f" {last}"
             )
 
 
@@ -227,6 +228,11 @@ def _matches_nothing(
 
 def _near(pattern: str, tensors: Sequence[str]) -> str | None:
     """The pattern that was most likely meant: of as many steps, its ranges kept, that matches."""
+    forwards = re.sub(
+        r"(\d+)-(\d+)", lambda found: "-".join(sorted(found.groups(), key=int)), pattern
+    )
+    if match(forwards, tensors).tensors:
+        return forwards
     steps = pattern.split(".")
     windows: dict[str, str] = {}
     for name in tensors:

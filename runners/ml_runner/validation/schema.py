@@ -63,9 +63,12 @@ def _check_array(schema: Json, value: list[Any], key: str) -> list[Problem]:
 
 def _check_object(schema: Json, value: Json, key: str) -> list[Problem]:
     known: Json | None = schema.get("properties")
-    if known is None:
-        return []
     prefix = f"{key}." if key else ""
+    if known is None:
+        each = schema.get("additionalProperties")
+        if not isinstance(each, dict):
+            return []
+        return [found for name in value for found in check(each, value[name], prefix + name)]
     problems = [
         Problem(prefix + name, f"'{prefix}{name}' is required")
         for name in schema.get("required", [])

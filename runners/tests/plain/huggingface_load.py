@@ -21,7 +21,13 @@ def run(directory, case):
     auto = (
         AutoModelForTokenClassification if case.get("words") else AutoModelForSequenceClassification
     )
-    model = auto.from_pretrained(path, local_files_only=True).eval()
+    if case.get("adapter"):
+        from peft import PeftModel
+
+        base = auto.from_pretrained(path, num_labels=case["labels"], local_files_only=True)
+        model = PeftModel.from_pretrained(base, directory / case["adapter"]).eval()
+    else:
+        model = auto.from_pretrained(path, local_files_only=True).eval()
     tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
     inputs = tokenizer(
         case["texts"], padding=True, truncation=True, return_tensors="pt",

@@ -95,6 +95,11 @@ def run(directory, case):
         dtype=torch.float32,
         local_files_only=True,
     )
+    if case.get("lora"):
+        from peft import LoraConfig, get_peft_model
+
+        kind = "TOKEN_CLS" if data.of_words else "SEQ_CLS"
+        model = get_peft_model(model, LoraConfig(task_type=kind, **case["lora"]))
     for name, parameter in model.named_parameters():
         if any(f"{part}." in name for part in case.get("freeze", [])):
             parameter.requires_grad = False

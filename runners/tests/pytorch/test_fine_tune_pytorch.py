@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from ml_runner.data.describe import describe
 from tests.actions import plainly
 from tests.actions.interrupting import Runs
 from tests.data.samples.digits import write_digits
@@ -159,7 +160,9 @@ def _state(runs: Runs, path: str) -> dict[str, torch.Tensor]:
     return torch.load(runs.base / path, weights_only=True)
 
 
-def test_images_are_read_as_in_the_first_training(runs: Runs) -> None:
+def test_images_are_read_as_in_the_first_training(
+    runs: Runs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_digits(runs.base / "few", count=150)
     for folder in (runs.base / "few").iterdir():
         if folder.name > "digit_4":
@@ -190,6 +193,11 @@ def test_images_are_read_as_in_the_first_training(runs: Runs) -> None:
          "config": {"modelPath": "out", "dataPath": "all/val"}}
     )  # fmt: skip
     assert evaluated["metadata"]["samplesEvaluated"] == 60
+    monkeypatch.setenv("ML_EXECUTOR_HOME", str(runs.home))
+    told = describe({"path": "out"}, str(runs.base), None)
+    assert told["described"]
+    assert told["inputs"] == [{"name": "inputs", "shape": [1, 10, 10]}]
+    assert told["parameters"]["pretrainedModel"] == "base/last_model.pt"
 
 
 _OWN = """

@@ -6,6 +6,8 @@ import csv
 import json
 import pickle
 import shutil
+import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import torch
 from safetensors.torch import load_file
 from sklearn.model_selection import train_test_split
 
+from ml_runner.data.describe import describe
 from tests.actions import plainly
 from tests.actions.calling import Caller
 from tests.actions.interrupting import Runs
@@ -89,6 +92,19 @@ CASES = [
     (
         {"dataPath": "words.jsonl", "targetColumn": "tags", "batchSize": 8},
         {"data": "words.jsonl", "batch": 8},
+    ),
+    *(
+        [
+            (
+                {"dataPath": "reviews", "lora": {"r": 4, "alpha": 16, "targetModules": ["query"]}},
+                {
+                    "data": "reviews",
+                    "lora": {"r": 4, "lora_alpha": 16, "target_modules": ["query"]},
+                },
+            )
+        ]
+        if find_spec("peft")
+        else []
     ),
 ]  # fmt: skip
 
@@ -201,6 +217,40 @@ def test_words_are_predicted_one_by_one(calls: Caller) -> None:
     assert {row["predicted_class"] for row in rows} <= {"LOC", "O", "PER"}
 
 
+@pytest.mark.skipif(find_spec("peft") is None, reason="a layer of PyTorch without peft")
+def test_adapters_are_merged_and_saved_alone(calls: Caller) -> None:
+    lora = {"r": 4, "dropout": 0.1}
+    report = tuned(calls, dataPath="reviews", lora=lora, learningRate=2e-2)
+    metadata = report["metadata"]
+    assert metadata["lora"]["targetModules"] == ["query", "value"]
+    assert metadata["algorithm"] == "BertForSequenceClassification"
+    assert metadata["trainableParameters"] < metadata["modelParameters"] / 4
+    texts = ["a great film", "it was awful and very dull"]
+    loaded = plainly.run(
+        "huggingface_load.py",
+        calls.base,
+        [
+            {"model": "out/best_model", "texts": texts},
+            {"model": "bert", "adapter": "out/adapter", "labels": 2, "texts": texts},
+            {"model": "out/last_model", "texts": texts},
+        ],
+    )
+    merged, adapted, _ = (np.array(one["logits"]) for one in loaded)
+    assert np.allclose(merged, adapted, atol=1e-5)
+    calls.report("predict", "auto", {
+        "modelPath": "out", "inputData": "reviews", "outputFormat": "probabilities",
+    })  # fmt: skip
+    # What was not adapted is the pretrained model's.
+    before = load_file(calls.base / "bert" / "model.safetensors")
+    after = load_file(calls.base / "out" / "best_model" / "model.safetensors")
+    changed = {name for name, one in before.items() if not torch.equal(one, after[f"bert.{name}"])}
+    assert changed == {
+        f"encoder.layer.{n}.attention.self.{part}.weight"
+        for n in (0, 1)
+        for part in ("query", "value")
+    }
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -232,6 +282,21 @@ def test_a_killed_fine_tuning_ends_as_if_nothing_had_happened(
             for output in ("whole", "out")
         )
         assert before == after, name
+
+
+def test_what_was_saved_is_described_and_fine_tuned_again(calls: Caller) -> None:
+    tuned(calls, dataPath="reviews.csv", targetColumn="label", epochs=1)
+    for path in ("out", "out/best_model"):
+        found = describe({"path": path}, str(calls.base), None)
+        assert found["described"], found
+        assert found["classes"] == ["neg", "pos"]
+        assert found["inputs"] == [{"name": "text", "type": "text"}]
+    begun = tuned(calls, "again", pretrainedModel="out", dataPath="reviews")["metadata"]
+    assert "newTensors" not in begun["pretrained"]
+    tuned(calls, "words", pretrainedModel="out", dataPath="words.jsonl", targetColumn="tags")
+    bare = describe({"path": "bert"}, str(calls.base), None)
+    assert (bare["framework"], bare["modelType"], bare["described"]) == ("pytorch", "bert", False)
+    assert bare["needsAllowPickle"] is False
 
 
 # -- directories of others -------------------------------------------------------------------------
@@ -397,6 +462,33 @@ def test_nothing_is_downloaded(calls: Caller) -> None:
     )
     assert error["type"] == "model-loading-error"
     assert "Nothing is downloaded" in error["solution"]
+
+
+@pytest.mark.skipif(find_spec("peft") is None, reason="a layer of PyTorch without peft")
+def test_adapters_of_layers_that_are_not_there(calls: Caller) -> None:
+    lora = {"targetModules": ["querry"]}
+    error = calls.error("fine-tune", "pytorch", {**_OTHER, "pretrainedModel": "bert", "lora": lora})
+    assert error["type"] == "invalid-configuration"
+    assert error["metadata"]["nearest"] == "query"
+
+
+def test_a_script_is_none_of_a_text_model(calls: Caller) -> None:
+    error = calls.error(
+        "fine-tune", "pytorch", {**_OTHER, "pretrainedModel": "bert", "modelScript": "m.py"}
+    )
+    assert error["metadata"]["key"] == "config.modelScript"
+    assert "modelScript" not in error["nextCall"]["arguments"]["config"]
+
+
+@pytest.mark.parametrize("module", ["transformers", "peft"])
+def test_a_library_that_is_absent(
+    calls: Caller, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    error = calls.error("fine-tune", "pytorch", {**_OTHER, "pretrainedModel": "bert", "lora": {}})
+    assert (error["type"], error["exitCode"]) == ("framework-not-found", 127)
+    assert error["metadata"]["distribution"] == module
+    assert f"pip install {module}" in error["solution"]
 
 
 def test_a_length_that_the_model_does_not_take(calls: Caller) -> None:

@@ -83,6 +83,7 @@ def job_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         (BERT, "encoder.layers.0-8", "encoder.layer.0-8"),
         (RESNET, "layer9", "layer1"),
         (RESNET, "transformer", None),
+        (BERT, "encoder.layer.11-9", "encoder.layer.9-11"),
     ],
 )
 def test_what_matches_nothing_is_refused_with_the_nearest(
@@ -107,7 +108,11 @@ def test_a_range_beyond_the_model_is_told(job_of: Any) -> None:
     six = [name for name in BERT if not any(f".layer.{n}." in name for n in range(6, 12))]
     (found,) = layers.frozen(job, six, "Net")
     assert len(found.modules) == 6
-    assert any("0 to 8" in warning and "0 to 5" in warning for warning in job.warnings)
+    assert job.warnings[-1].endswith("goes to 8, and the last of these in the model is 5")
+    # Layers without weights (2 is an activation, say) are no reason.
+    job = job_of(freezeLayers=["0-3", "encoder.layer.0-3"])
+    layers.frozen(job, [*SEQUENTIAL, *BERT], "Net")
+    assert not any("goes to" in warning for warning in job.warnings)
 
 
 def test_the_longest_pattern_holds_and_no_tensor_has_two_rates(job_of: Any) -> None:

@@ -95,6 +95,10 @@ class PyTorchAdapter:
         """The weights of a text model in Hugging Face form; None for any other directory."""
         return directory.weights_in(path)
 
+    def directory_facts(self, path: Path) -> dict[str, Any]:
+        """Class, type and labels of a text model in Hugging Face form."""
+        return directory.facts(path)
+
     def pretrained(self, job: Job, path: Path) -> TorchNetwork:
         """What the call asks to train further; see ``frameworks.base.FineTunes``."""
         self.require()

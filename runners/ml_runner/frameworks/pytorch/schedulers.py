@@ -199,6 +199,8 @@ def _refuse_one_rate_for_all(
     values: Mapping[str, Any], config: Mapping[str, Any], optimizer: torch.optim.Optimizer
 ) -> None:
     groups = len(optimizer.param_groups)
+    if not config.get("layerLearningRates"):
+        return
     for name in ("max_lr", "base_lr"):
         value = (config.get("schedulerArgs") or {}).get(name)
         if groups > 1 and isinstance(value, (int, float)) and name in values:

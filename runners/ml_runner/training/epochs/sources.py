@@ -108,6 +108,8 @@ class Sources:
         schema = spec.get("schema")
         shape = list(self.train.samples.inputs_shape)
         inputs: list[dict[str, Any]] = [{"name": "inputs", "shape": shape}]
+        if spec["kind"] == samples.TextSamples.kind:
+            inputs = [{"name": spec["textColumn"] or "text", "type": "text"}]
         if schema is not None:
             inputs = [
                 {"name": name, "type": schema["dtypes"].get(name)} for name in schema["features"]

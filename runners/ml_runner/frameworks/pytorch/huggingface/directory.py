@@ -54,6 +54,18 @@ def holding(weights: Path) -> Path | None:
     return weights.parent if is_one(weights.parent) else None
 
 
+def facts(path: Path) -> dict[str, Any]:
+    """What the config of such a directory says: ``algorithm``, ``modelType``, ``classes``."""
+    config = _json(path / CONFIG) or {}
+    classes, named = config.get("architectures"), config.get("id2label")
+    found: dict[str, Any] = {"modelType": config.get("model_type")}
+    if isinstance(classes, list) and classes:
+        found["algorithm"] = classes[0]
+    if isinstance(named, dict):
+        found["classes"] = list(named.values())
+    return {key: value for key, value in found.items() if value is not None}
+
+
 def is_described(weights: Path, description: Mapping[str, Any] | None) -> bool:
     """Whether a file is to be loaded with the directory that it lies in.
 

@@ -17,7 +17,7 @@ from ml_runner.data.samples import Samples, TextSamples
 from ml_runner.data.samples.base import Warn
 from ml_runner.frameworks.base import CLASSIFICATION, MULTI_LABEL
 from ml_runner.frameworks.pytorch import losses, precision
-from ml_runner.frameworks.pytorch.huggingface import labels
+from ml_runner.frameworks.pytorch.huggingface import labels, lora
 from ml_runner.frameworks.pytorch.huggingface.batches import TextBatches, as_tensors, call
 from ml_runner.frameworks.pytorch.huggingface.directory import FORM, Directory
 from ml_runner.frameworks.pytorch.huggingface.opening import SEQUENCE, WORDS, Opened
@@ -75,6 +75,8 @@ class TextModel(TorchModel):
             "lastModel": ("last_model", last),
             "optimizer": ("optimizer.pt", bytes_of(optimizer.state_dict())),
         }
+        if lora.is_wrapped(module):
+            model._saved["adapter"] = ("adapter", lora.alone(module, scratch))
         digests = {name: hashlib.sha256(content).hexdigest() for name, content in first.items()}
         digests.pop(_WEIGHTS)
         model._making = {"form": FORM, "files": digests, "maxLength": model._texts.max_length}
@@ -177,6 +179,8 @@ def _form_of(directory: Directory) -> str:
 
 def _written(module: Any, tokens: Any, scratch: Path) -> dict[str, bytes]:
     """Name → content of what the library saves of a model and its tokenizer, weights first."""
+    if lora.is_wrapped(module):
+        module = lora.merged(module)
     with tempfile.TemporaryDirectory(dir=scratch) as directory:
         module.save_pretrained(directory)
         tokens.save_pretrained(directory)

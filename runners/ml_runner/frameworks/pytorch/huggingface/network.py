@@ -22,6 +22,7 @@ from ml_runner.training.epochs.sources import Part, Sources, TrainingData
 if TYPE_CHECKING:
     from ml_runner.job import Job
 
+_LIBRARIES = ("transformers", "tokenizers", "safetensors")
 # More distinct whole numbers than this are amounts rather than classes.
 _MOST_CLASSES = 100
 
@@ -43,7 +44,9 @@ class TextNetwork(TorchNetwork):
         """Those of the adapter, and of what texts and models are read with."""
         return {
             **super().versions(),
-            **distributions.versions("transformers", "tokenizers", "safetensors"),
+            **distributions.versions(
+                *_LIBRARIES, *(["peft"] if "lora" in self._job.config else [])
+            ),
         }
 
     def task_for(self, targets: np.ndarray) -> str | None:
@@ -60,6 +63,14 @@ class TextNetwork(TorchNetwork):
         assert isinstance(samples, TextSamples)
         self._texts.words = samples.of_words
         super().prepare(data)
+        self.algorithm = self._texts.name  # adapters are around it, and not in what is saved
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What the call says of the training, for the descriptor."""
+        config = self._job.config
+        more = {key: config[key] for key in ("maxLength", "lora") if key in config}
+        return {**super().parameters, **more}
 
     def _call(self, model: nn.Module, inputs: Any) -> torch.Tensor:
         return call(model, inputs)

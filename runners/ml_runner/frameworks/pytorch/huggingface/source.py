@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from ml_runner import seeds
+from ml_runner import calls, errors, seeds
 from ml_runner.data.source import some
+from ml_runner.frameworks.pytorch.huggingface import library, lora
 from ml_runner.frameworks.pytorch.huggingface.directory import Directory
 from ml_runner.frameworks.pytorch.huggingface.labels import put_into, same_labels
 from ml_runner.frameworks.pytorch.huggingface.opening import SEQUENCE, WORDS, Opened
@@ -44,6 +45,7 @@ class TextSource:
     scaling: Scaling | None = None
 
     def __init__(self, job: Job, path: Path) -> None:
+        _refuse_script(job, path)
         self._job = job
         self._directory = Directory(path, _KEY)
         self._opened = Opened(self._directory)
@@ -58,6 +60,9 @@ class TextSource:
         self.making: dict[str, Any] = {}
         self._seed = int(job.config.get("seed") or 0)
         self._facts: dict[str, Any] = {}
+        self._lora: dict[str, Any] = {}
+        if job.config.get("lora") is not None:
+            library.peft()
 
     def build(self, asked: Asked) -> nn.Module:
         """The model on the CPU, in float32; what it has not from the directory is new.
@@ -87,11 +92,17 @@ class TextSource:
         new = sorted({*loaded["missing_keys"], *others})
         self._refuse_other_shapes(others, model_class.base_model_prefix)
         self._tell(model, new, sorted(loaded["unexpected_keys"]))
+        self.name = model_class.__name__
+        wanted = self._job.config.get("lora")
+        if wanted is None:
+            return model
+        model = lora.wrap(model, wanted, self._directory.path, words=self.words)
+        self._lora = {"lora": lora.facts(model)}
         return model
 
     def facts(self) -> dict[str, Any]:
-        """``pretrained``: where it came from, what was taken over, what is new."""
-        return {"pretrained": self._facts}
+        """``pretrained``: where it came from, what was taken over, what is new; ``lora``."""
+        return {"pretrained": self._facts, **self._lora}
 
     def origins(self) -> dict[str, dict[str, Any]]:
         """Its file of weights, for whoever goes on with the run."""
@@ -134,6 +145,17 @@ class TextSource:
             **({"newTensors": new[:10]} if new else {}),
             **({"tensorsUnused": unused[:10]} if unused else {}),
         }
+
+
+def _refuse_script(job: Job, path: Path) -> None:
+    sent = [key for key in ("modelScript", "modelClass", "modelArgs") if key in job.config]
+    if sent:
+        raise errors.InvalidConfiguration(
+            f"{sent[0]} is sent, and '{path}' is a text model in Hugging Face form: it needs none",
+            solution="Send nextCall, without it.",
+            metadata={"key": f"config.{sent[0]}", "sent": job.config[sent[0]]},
+            next_call=calls.repeat(job, dict.fromkeys(sent)),
+        )
 
 
 def _without_head(

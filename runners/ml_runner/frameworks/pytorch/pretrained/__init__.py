@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ml_runner import descriptors, models
+from ml_runner import calls, descriptors, errors, models
 from ml_runner.frameworks.pytorch.huggingface import directory
 from ml_runner.frameworks.pytorch.network import TorchNetwork
 from ml_runner.frameworks.pytorch.pretrained.ours import OurModel
@@ -28,6 +28,13 @@ def network(job: Job, path: Path) -> TorchNetwork:
         from ml_runner.frameworks.pytorch.huggingface.network import TextNetwork
 
         return TextNetwork(job, held)
+    if job.config.get("lora") is not None:
+        raise errors.InvalidConfiguration(
+            f"config.lora is for text models in Hugging Face form, and '{path}' is none",
+            solution="Leave config.lora out; freezeLayers trains a part of the layers.",
+            metadata={"key": "config.lora", "sent": job.config["lora"]},
+            next_call=calls.repeat(job, {"lora": None}),
+        )
     data = models.content(path)
     descriptor, warnings = descriptors.read(path, data)
     if descriptor is not None:

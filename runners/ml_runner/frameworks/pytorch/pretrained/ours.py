@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ml_runner.job import Job
     from ml_runner.scripts import Script
 
+_WORDS = {"table": "a table", "images": "images", "arrays": "arrays"}
 _SENT_ALONE = ("modelScript", "modelClass", "modelArgs")
 # How an earlier training read its data; a call that says otherwise of one is heeded.
 _READING = {
@@ -70,8 +71,9 @@ class OurModel:
         kind = samples.kind_of(path, {**_filled(spec, "table"), **job.config})
         if spec["kind"] != kind and "images" in (spec["kind"], kind):
             raise errors.InvalidConfiguration(
-                f"'{path}' is read as {kind}, and '{self._path}' was trained on {spec['kind']}",
-                solution=f"Name data of the same kind: {spec['kind']}.",
+                f"'{path}' is read as {_WORDS[kind]}, and '{self._path}' was trained on"
+                f" {_WORDS[spec['kind']]}",
+                solution=f"Name {_WORDS[spec['kind']]}.",
                 metadata={
                     "key": "config.dataPath",
                     "sent": job.config["dataPath"],
