@@ -119,7 +119,7 @@ def plain(texts: Path) -> list[dict[str, Any]]:
 def test_equal_to_a_plain_loop(calls: Caller, plain: list[dict[str, Any]], place: int) -> None:
     (config, case), expected = CASES[place], plain[place]
     metrics = tuned(calls, **config)["metrics"]
-    # In bf16 the last bit of a sum (over other numbers of threads) may be seen in the eighth.
+    # The last bit of a sum (over another number of threads) may change how bf16 is rounded.
     near = 1e-4 if case.get("bf16") else 1e-6
     assert metrics["train"]["loss"] == pytest.approx(expected["train_loss"], abs=near)
     assert metrics["validation"]["loss"] == pytest.approx(expected["val_loss"], abs=near)
