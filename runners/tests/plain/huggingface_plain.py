@@ -105,6 +105,7 @@ def run(directory, case):
             parameter.requires_grad = False
     learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = getattr(torch.optim, case.get("optimizer", "AdamW"))(learning, lr=case["lr"])
+    mixed = torch.autocast("cpu", dtype=torch.bfloat16, enabled=case.get("bf16", False))
     epochs, size = case["epochs"], case["batch"]
     result = {"train_loss": [], "val_loss": [], "val_accuracy": []}
     for epoch in range(1, epochs + 1):
@@ -114,13 +115,14 @@ def run(directory, case):
         for start in range(0, len(order), size):
             rows = order[start : start + size]
             inputs, labels = data.batch(rows)
-            loss = model(**inputs, labels=labels).loss
+            with mixed:
+                loss = model(**inputs, labels=labels).loss
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
             total += loss.item() * len(rows)
         result["train_loss"].append(total / len(order))
-        loss, right, count, logits = measured(model, data, held, size)
+        loss, right, count, logits = measured(model, data, held, size, mixed)
         result["val_loss"].append(loss)
         result["val_accuracy"].append(right / count)
     result["logits"] = logits
@@ -130,14 +132,15 @@ def run(directory, case):
     return result
 
 
-def measured(model, data, held, size):
+def measured(model, data, held, size, mixed):
     model.eval()
     total, right, count, logits = 0.0, 0, 0, []
     with torch.no_grad():
         for start in range(0, len(held), size):
             rows = held[start : start + size]
             inputs, labels = data.batch(rows)
-            found = model(**inputs, labels=labels)
+            with mixed:
+                found = model(**inputs, labels=labels)
             total += found.loss.item() * len(rows)
             counted = labels != -100
             right += int((found.logits.argmax(-1) == labels)[counted].sum())

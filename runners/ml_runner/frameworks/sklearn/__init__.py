@@ -47,7 +47,7 @@ class SklearnAdapter:
 
     name = "sklearn"
     title = "scikit-learn"
-    script_imports: tuple[str, ...] = ("sklearn", "xgboost", "lightgbm")
+    script_imports: tuple[str, ...] = ("sklearn",)
     taking_categories = ("HistGradientBoostingClassifier", "HistGradientBoostingRegressor")
 
     @property
