@@ -34,6 +34,16 @@ def state_home() -> Path:
     return Path(data_home) / "ml-executor"
 
 
+def cache_home() -> Path:
+    """The cache directory: ``ML_EXECUTOR_CACHE``, else in the user's own; as ``src/config.ts``."""
+    explicit = os.environ.get("ML_EXECUTOR_CACHE")
+    if explicit:
+        return Path(explicit).expanduser().absolute()
+    if os.uname().sysname == "Darwin":
+        return Path.home() / "Library" / "Caches" / "ml-executor"
+    return Path(os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")) / "ml-executor"
+
+
 def write_atomic(path: Path, data: bytes, *, durable: bool = True) -> None:
     """Writes ``data`` so that a reader sees the old file or the whole new one, whatever dies when.
 

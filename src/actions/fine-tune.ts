@@ -18,8 +18,8 @@ export const fineTune = defineAction({
   name: "fine-tune",
   title: "Fine-tune a pretrained model",
   description:
-    "Trains a pretrained model further: a text model's directory (Hugging Face form; texts in class folders or a table), one that train saved (its outputDir), or weights with modelScript. " +
-    'Other classes get a new output layer. freezeLayers: "embeddings", "encoder.layer.0-8". Else as train.',
+    "Trains a pretrained model further: a text model's directory (Hugging Face form; texts in class folders or a table), an outputDir of train, or weights with modelScript. " +
+    'Other classes get a new head. freezeLayers: "embeddings", "encoder.layer.0-8". Else as train.',
   config: training.extend({
     pretrainedModel: path(
       "Model to begin from: a local directory in Hugging Face form (config.json, weights, tokenizer; nothing is downloaded), the outputDir of a training, its model file, or a file of weights with modelScript.",

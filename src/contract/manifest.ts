@@ -69,7 +69,13 @@ export function buildManifest(actions: readonly Action[], tools: readonly Tool[]
 
 function describeAction(action: Action): ManifestAction {
   const { rules, lane, lightInput } = action;
-  return { ...describeTool(action), rules, lane, ...(lightInput && { lightInput }) };
+  const tool = describeTool(action);
+  const shown = tool.lean.properties?.framework;
+  const able = FRAMEWORKS.filter((row) => row.actions[action.name]);
+  // An agent is not offered, and does not pay for, frameworks that cannot do it.
+  if (shown?.enum && able.length > 0)
+    shown.enum = ["auto", ...able.flatMap((row) => [row.name, ...row.aliases])];
+  return { ...tool, rules, lane, ...(lightInput && { lightInput }) };
 }
 
 function describeTool(tool: Tool): ManifestTool {

@@ -43,6 +43,20 @@ export const epochTraining = {
     .min(1)
     .optional()
     .describe("Batches whose gradients make one step (default 1)."),
+  mixedPrecision: z
+    .enum(["off", "fp16", "bf16", "auto"])
+    .optional()
+    .describe(
+      "Types of computing: off (fp32, default), bf16, fp16 (GPU), or what suits the device.",
+    ),
+  gradientCheckpointing: z
+    .union([z.boolean(), z.array(z.string().min(1)).min(1)])
+    .optional()
+    .describe(
+      "Keep no activations of repeated blocks (true) or of the modules named here: less memory, more time.",
+    ),
+  compile: z.boolean().optional().describe("Compile the model (torch.compile)."),
+  channelsLast: z.boolean().optional().describe("Images with their channels last in memory."),
   deterministic: z
     .boolean()
     .optional()
@@ -92,6 +106,13 @@ export const samples = {
     .max(256)
     .optional()
     .describe("Processes that read data ahead (default 0; for image folders the job's threads)."),
+  augment: z
+    .array(z.union([z.string().min(1), z.record(z.string(), z.unknown())]))
+    .min(1)
+    .optional()
+    .describe(
+      "Random changes of training images, each a name or {type, …arguments}: horizontal-flip, vertical-flip, rotate, crop, affine, colour, brightness, contrast, saturation, noise, blur, erasing; of batches mixup, cutmix.",
+    ),
   stratify: z
     .boolean()
     .optional()

@@ -82,6 +82,7 @@ def run(job: Job) -> dict[str, Any]:
             "task": model.task,
             "samplesEvaluated": rows,
             "batchSize": batch,
+            **model.metadata,
             "inferenceTime": report.duration_words(seconds),
             "inferenceSeconds": round(seconds, 6),
             "avgInferenceTimePerSample": report.duration_words(seconds / rows),

@@ -68,6 +68,7 @@ def run(job: Job) -> dict[str, Any]:
             **loaded.resolution(job),
             "samplesProcessed": rows,
             "batchSize": batch,
+            **model.metadata,
             "inferenceTime": report.duration_words(seconds),
             "inferenceSeconds": round(seconds, 6),
             "avgInferenceTimePerSample": report.duration_words(seconds / rows),

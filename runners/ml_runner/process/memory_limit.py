@@ -68,8 +68,13 @@ class Limit:
     chosen: bool = False
 
     @classmethod
-    def of(cls, record: dict[str, Any]) -> Limit:
-        """The limit of the job of a ``JobRequest`` that starts to run now."""
+    def of(cls, record: dict[str, Any], taken: int = 0) -> Limit:
+        """The limit of the job of a ``JobRequest`` that starts to run now.
+
+        Args:
+            record: the ``JobRequest``.
+            taken: bytes that it has taken already, which are not among those that are left.
+        """
         chosen = record.get("memoryLimit")
         asked = chosen or {"share": DEFAULT_SHARE}
         if "bytes" in asked:
@@ -79,7 +84,7 @@ class Limit:
             return cls(None, "unknown")
         share = asked["share"]
         why = f"{share:.0%} of what was left when it started"
-        return cls(int(left * share), why, chosen=chosen is not None)
+        return cls(int((left + taken) * share), why, chosen=chosen is not None)
 
 
 @dataclass
@@ -187,28 +192,51 @@ class Excess:
 
 
 @contextlib.contextmanager
-def bounded(record: dict[str, Any]) -> Generator[None, None, None]:
+def bounded(record: dict[str, Any], share: float = 1.0) -> Generator[None, None, None]:
     """While it lasts, this process cannot take more than the limit of the job of a ``JobRequest``.
 
-    For a process without a supervisor. The kernel refuses what goes beyond, and Python raises
-    ``MemoryError``: no watch could look while a library works without letting other threads run.
-    What is refused is address space for data, of which a process may fill less than it asks for.
-    Only Linux has such a bound.
+    For a process without a supervisor, and for one that can go on when memory is refused to it. The
+    kernel refuses what goes beyond, and Python raises ``MemoryError``: no watch could look while a
+    library works without letting other threads run. What is refused is address space for data, of
+    which a process may fill less than it asks for. Only Linux has such a bound.
+
+    Args:
+        record: the ``JobRequest``.
+        share: of the limit.
     """
-    most = Limit.of(record).bytes
-    taken = sum(process.resident for process in memory.measure([os.getpid()]))
-    mapped = memory.mapped_data()
-    if most is None or mapped is None:
-        yield
-        return
-    # What the machine has left does not include what is taken here.
-    more = most - taken if "bytes" in (record.get("memoryLimit") or {}) else most
-    before, hardest = resource.getrlimit(resource.RLIMIT_DATA)
-    bound = mapped + max(more, 0)
-    if hardest != resource.RLIM_INFINITY:
-        bound = min(bound, hardest)
-    resource.setrlimit(resource.RLIMIT_DATA, (bound, hardest))
+    global _bound
+    most = Limit.of(record, _taken()).bytes
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    if most is not None:
+        _bound = int(most * share)
+        renew()
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_DATA, (before, hardest))
+        _bound = None
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+# Bytes that this process may take, where it is ``bounded``.
+_bound: int | None = None
+
+
+def renew() -> None:
+    """Reckons the bound anew from what this process takes now.
+
+    Memory that was given back may still count as address space: for whoever has given back all
+    that it can, and would use it otherwise from now on.
+    """
+    mapped = memory.mapped_data()
+    if _bound is None or mapped is None:
+        return
+    _, hardest = resource.getrlimit(resource.RLIMIT_DATA)
+    bound = mapped + max(_bound - _taken(), 0)
+    if hardest != resource.RLIM_INFINITY:
+        bound = min(bound, hardest)
+    resource.setrlimit(resource.RLIMIT_DATA, (bound, hardest))
+
+
+def _taken() -> int:
+    """Bytes that this process takes."""
+    return sum(process.resident for process in memory.measure([os.getpid()]))

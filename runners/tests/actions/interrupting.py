@@ -27,15 +27,21 @@ class Runs:
     def __init__(self, base: Path, home: Path) -> None:
         self.base, self.home = base, home
 
-    def start(self, request: dict[str, Any], *, every: float = 0.05) -> Started:
-        """Starts a request; ``every``: least seconds between checkpoints."""
+    def start(self, request: dict[str, Any], *arguments: str, every: float = 0.05) -> Started:
+        """Starts a request.
+
+        Args:
+            request: the whole of it.
+            *arguments: of the command, beside the request.
+            every: least seconds between checkpoints.
+        """
         environment = {
             **{name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
             "ML_EXECUTOR_HOME": str(self.home),
             "ML_EXECUTOR_CHECKPOINT_SECONDS": str(every),
         }
         process = subprocess.Popen(
-            [sys.executable, str(_RUNNER), "run", "-"],
+            [sys.executable, str(_RUNNER), "run", "-", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -49,13 +55,13 @@ class Runs:
         process.stdin = None  # communicate would flush it
         return Started(self, process)
 
-    def answer(self, request: dict[str, Any], **more: Any) -> dict[str, Any]:
+    def answer(self, request: dict[str, Any], *arguments: str, **more: Any) -> dict[str, Any]:
         """The answer of a request that is left alone."""
-        return self.start(request, **more).answer()
+        return self.start(request, *arguments, **more).answer()
 
-    def report(self, request: dict[str, Any], **more: Any) -> dict[str, Any]:
+    def report(self, request: dict[str, Any], *arguments: str, **more: Any) -> dict[str, Any]:
         """The report of one that succeeds."""
-        answer = self.answer(request, **more)
+        answer = self.answer(request, *arguments, **more)
         assert "executionReport" in answer, answer
         return answer["executionReport"]
 

@@ -70,7 +70,7 @@ def run(directory, case):
     if not case.get("regression"):
         facts["num_classes"] = int(y.max()) + 1
     facts |= {"input_shape": X.shape[1:]} if path.is_dir() else {"in_features": X.shape[1]}
-    model = build(case, **facts)
+    model = build(case, **facts).to("cuda" if case.get("fp16") else "cpu")
     loss_of = (
         nn.MSELoss() if case.get("regression") else nn.CrossEntropyLoss(**case.get("loss", {}))
     )
@@ -85,11 +85,19 @@ def run(directory, case):
     size = case["batch"]
     history = []
 
+    # In fp16 on a GPU, else on the CPU.
+    fp16 = bool(case.get("fp16"))
+    place, dtype = ("cuda", torch.float16) if fp16 else ("cpu", torch.bfloat16)
+    mixed = fp16 or bool(case.get("bf16"))
+    scaler = torch.amp.GradScaler(place, enabled=fp16)
+    X, y = X.to(place), y.to(place)
+
     def losses(rows):
-        output = model(X[rows])
-        if case.get("regression"):
-            output = output.squeeze(1)
-        return loss_of(output, y[rows]), output
+        with torch.autocast(place, dtype=dtype, enabled=mixed):
+            output = model(X[rows])
+            if case.get("regression"):
+                output = output.squeeze(1)
+            return loss_of(output, y[rows]), output
 
     for epoch in range(1, case["epochs"] + 1):
         model.train()
@@ -99,10 +107,12 @@ def run(directory, case):
             rows = torch.from_numpy(order[start : start + size])
             optimizer.zero_grad()
             loss, output = losses(rows)
-            loss.backward()
+            scaler.scale(loss).backward()
             if case.get("clip"):
+                scaler.unscale_(optimizer)
                 nn.utils.clip_grad_norm_(model.parameters(), case["clip"])
-            optimizer.step()
+            scaler.step(optimizer)
+            scaler.update()
             total += loss.item() * len(rows)
             if not case.get("regression"):
                 right += int((output.argmax(1) == y[rows]).sum())

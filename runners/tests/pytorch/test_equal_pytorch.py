@@ -41,6 +41,21 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
          "optimizer": "sgd", "learningRate": 0.1, "momentum": 0.9, "weightDecay": 1e-4,
          "scheduler": "step_lr", "numWorkers": 2},
     ),
+    "a CNN in bf16, clipped": (
+        {"data": "digits_images", "script": "resnet", "class": "ResNet", "grey": True,
+         "split": 0.2, "batch": 32, "epochs": 3, "bf16": True, "clip": 0.5,
+         "optimizer_args": {"lr": 0.01}},
+        {"dataPath": "data/digits_images", "modelScript": "resnet.py", "modelClass": "ResNet",
+         "colorMode": "grayscale", "validationSplit": 0.2, "batchSize": 32, "epochs": 3,
+         "mixedPrecision": "bf16", "gradientClipping": 0.5, "learningRate": 0.01},
+    ),
+    "numbers in bf16": (
+        {"data": "diabetes.csv", "target": "target", "script": "mlp", "class": "MLP",
+         "scale": True, "regression": True, "split": 0.2, "batch": 30, "epochs": 5, "bf16": True},
+        {"dataPath": "data/diabetes.csv", "targetColumn": "target", "modelScript": "mlp.py",
+         "featureScaling": "standard", "validationSplit": 0.2, "batchSize": 30, "epochs": 5,
+         "mixedPrecision": "bf16"},
+    ),
     "a transformer": (
         {"data": "digits.csv", "target": "target", "script": "transformer",
          "class": "Transformer", "split": 0.25, "batch": 64, "epochs": 2, "seed": 1,

@@ -47,6 +47,14 @@ CONFIGS: dict[str, dict[str, Any]] = {
     "images, two workers": {"dataPath": "data/digits_images", "modelScript": "resnet.py",
                             "modelClass": "ResNet", "modelArgs": {"width": 4}, "batchSize": 4,
                             "colorMode": "grayscale", "numWorkers": 2, "validationSplit": 0.2},
+    "bf16, augmented and mixed images": {
+        "dataPath": "data/digits_images", "modelScript": "resnet.py", "modelClass": "ResNet",
+        "modelArgs": {"width": 4}, "batchSize": 8, "colorMode": "grayscale", "numWorkers": 2,
+        "validationSplit": 0.2, "mixedPrecision": "bf16", "channelsLast": True,
+        "gradientCheckpointing": True,
+        "augment": ["rotate", {"type": "crop", "padding": 1}, "noise", "erasing", "mixup"],
+    },
+    "compiled": {**_TABLE, "batchSize": 24, "modelArgs": {"dropout": 0.3}, "compile": True},
     "augmentation, two workers": {"modelScript": "augmented.py", "batchSize": 8, "numWorkers": 2},
 }  # fmt: skip
 

@@ -109,16 +109,24 @@ class ImageSamples:
 
     def _decoded(self, position: int) -> np.ndarray:
         """One image in whatever memory order decoding left it: a batch copies it anyway."""
+        return self.finish(self.pixels(position))
+
+    def pixels(self, position: int) -> np.ndarray:
+        """One image as it was decoded, (height, width, channels) from 0 to 255; as ``read``."""
         options = self.options
         path = self.root / self.names[position]
         values = decoding.pixels(path, options.color_mode, None if options.exact else options.size)
         if values.shape[:2] != options.size:
             height, width = values.shape[:2]
             raise _other_size(path, (height, width), options.size)
+        return values
+
+    def finish(self, pixels: np.ndarray) -> np.ndarray:
+        """Pixels as a model takes them: normalised, with their axes in its order."""
+        options = self.options
         if options.channels_first:
-            values = values.transpose(2, 0, 1)
-        axis = 0 if options.channels_first else 2
-        return options.normalisation.apply(values, axis)
+            pixels = pixels.transpose(2, 0, 1)
+        return options.normalisation.apply(pixels, 0 if options.channels_first else 2)
 
     def batch(self, positions: Positions) -> np.ndarray:
         """(b, *inputs_shape) float32. Raises as ``read``."""

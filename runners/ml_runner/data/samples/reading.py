@@ -274,6 +274,7 @@ _KINDS = {TABLE: "a table", IMAGES: "images", ARRAYS: "arrays (NPZ, NPY)", TEXT:
 _OF_KIND = {
     "imageSize": (IMAGES,),
     "colorMode": (IMAGES,),
+    "augment": (IMAGES,),
     "pathColumn": (IMAGES,),
     "normalize": (IMAGES, ARRAYS),
     "inputKey": (ARRAYS,),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ml_runner import report
+from ml_runner.process import memory_limit
 
 if TYPE_CHECKING:
     from ml_runner.job import Job
@@ -66,3 +67,21 @@ def keep_freed_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(_M_MMAP_THRESHOLD, 32 << 20)  # the most that it takes
         libc.mallopt(_M_TRIM_THRESHOLD, 512 << 20)
+
+
+def give_back(device: torch.device) -> None:
+    """Gives freed memory back, after more was asked for than there was.
+
+    On the CPU the opposite of ``keep_freed_memory`` holds from then on: what is large is given back
+    as soon as it is freed, so that it leaves no gaps which only smaller blocks fit into.
+    """
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+    else:
+        with contextlib.suppress(OSError, AttributeError):  # another C library
+            libc = ctypes.CDLL(None)
+            libc.mallopt(_M_MMAP_THRESHOLD, 1 << 20)
+            libc.malloc_trim(0)
+        memory_limit.renew()

@@ -9,7 +9,7 @@ import contextlib
 import re
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ml_runner import calls, errors
@@ -27,7 +27,9 @@ class Running:
 
     Attributes:
         job: whose call a ``nextCall`` corrects.
-        batch_size: rows of a batch at present (it may have been halved).
+        batch_size: rows that are worked on at once at present (it may have been halved).
+        tried: larger ones that were too large.
+        stuck: why it is not halved (any more), in words.
         parameters: numbers in the model's parameters.
         rows: that an epoch trains on.
     """
@@ -36,6 +38,8 @@ class Running:
     batch_size: int | None = None
     parameters: int | None = None
     rows: int | None = None
+    tried: tuple[int, ...] = ()
+    stuck: str | None = None
 
 
 _running = Running()
@@ -54,6 +58,19 @@ def running(
     yield
     # Left as it is where something was raised: it is explained after this block.
     _running = Running()
+
+
+def resized(batch_size: int) -> None:
+    """From now on fewer rows are worked on at once."""
+    global _running
+    before = () if _running.batch_size is None else (_running.batch_size,)
+    _running = replace(_running, batch_size=batch_size, tried=_running.tried + before)
+
+
+def stuck(why: str) -> None:
+    """The memory has run out, and the batch is not halved (any more)."""
+    global _running
+    _running = replace(_running, stuck=why)
 
 
 _OF_THE_HOST = re.compile(
@@ -164,7 +181,12 @@ def _smaller() -> tuple[str, dict[str, Any] | None]:
 
 
 def _size() -> dict[str, Any]:
-    known = {"batchSize": _running.batch_size, "modelParameters": _running.parameters}
+    known = {
+        "batchSize": _running.batch_size,
+        "modelParameters": _running.parameters,
+        "triedBatchSizes": list(_running.tried) or None,
+        "notHalved": _running.stuck,
+    }
     return {name: value for name, value in known.items() if value is not None}
 
 

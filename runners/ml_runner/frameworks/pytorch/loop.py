@@ -17,7 +17,9 @@ import torch
 from torch import nn
 
 from ml_runner import seeds
+from ml_runner.frameworks.pytorch.cutting import Rereadable
 from ml_runner.frameworks.pytorch.feed import Feed, rows_of
+from ml_runner.frameworks.pytorch.stepping import Seen, Steps
 from ml_runner.training.epochs.watch import EpochWatch
 
 # On a GPU, reading a loss waits for the device: so many steps are looked at together.
@@ -100,10 +102,8 @@ class Parts:
         scheduler: ``step_batch()``, ``step_epoch(figures)``, ``state_dict()``, ….
         train: the data that are learned from.
         validation: those that are only measured, or None.
-        losses: (model, inputs, targets) → (mean loss of the batch, outputs or None).
-        scores: outputs → the tensor in them that is judged, without its gradient; None where
-            nothing but the loss can be measured.
-        judge: such a tensor of one or many batches → predictions, to be measured.
+        steps: makes the steps of the training, and measures what is not learned from.
+        judge: the outputs of one or many batches → predictions, to be measured.
         measure_train: (predictions, targets) of an epoch → metric → value.
         measure_validation: (outputs, targets) of all batches → metric → value.
         still: parts of the model that stay in inference mode: they are frozen.
@@ -114,8 +114,7 @@ class Parts:
     scheduler: Any
     train: Feed
     validation: Feed | None
-    losses: Callable[[nn.Module, Any, Any], tuple[torch.Tensor, Any]]
-    scores: Callable[[Any], torch.Tensor] | None
+    steps: Steps
     judge: Judge
     measure_train: Callable[[torch.Tensor, torch.Tensor], dict[str, float]]
     measure_validation: Callable[[list[Any], list[Any]], dict[str, float]]
@@ -129,7 +128,6 @@ class Loop:
         parts: what it works with.
         watch: who is told, and decides about checkpoints and the end.
         accumulate: batches whose gradients make one step.
-        clip: largest norm of a step's gradients; None: unbounded.
     """
 
     def __init__(
@@ -138,12 +136,10 @@ class Loop:
         watch: EpochWatch,
         *,
         accumulate: int = 1,
-        clip: float | None = None,
     ) -> None:
         self._parts = parts
         self._watch = watch
         self._accumulate = accumulate
-        self._clip = clip
         self.at = Position()
         self._tally = Tally()
         self._unread: list[tuple[torch.Tensor, int, int]] = []
@@ -181,34 +177,41 @@ class Loop:
     # -- one epoch -------------------------------------------------------------------------------
 
     def _train_epoch(self) -> None:
-        parts, watch, at = self._parts, self._watch, self.at
-        model, optimizer = parts.model, parts.optimizer
-        batches, every = parts.train.batches, self._accumulate
-        model.train()
+        parts, watch, at, steps = self._parts, self._watch, self.at, self._parts.steps
+        every, in_epoch = self._accumulate, parts.train.batches
+        parts.model.train()
         for module in parts.still:
             module.training = False
-        learned = [one for group in optimizer.param_groups for one in group["params"]]
         if at.batch == 0:
-            _forget_gradients(learned)
-        scores, tally, step_batch = parts.scores, self._tally, parts.scheduler.step_batch
-        for inputs, targets in parts.train.epoch(at.epoch, at.batch):
-            loss, outputs = parts.losses(model, inputs, targets)
-            self._take(loss, rows_of(inputs))
+            steps.forget_gradients()
+        batches = Rereadable(parts.train, at.epoch, at.batch)
+        group: list[tuple[int, torch.Tensor, int, Seen]] = []
+        for batch in batches:
+            if not group:
+                steps.begin()
             # The last group of an epoch may be smaller; its mean is over what it has.
-            group = min(every, batches - at.batch // every * every)
-            (loss if group == 1 else loss / group).backward()
-            if scores is not None and outputs is not None:
-                tally.add(scores(outputs), targets, parts.judge)
-            at.batch += 1
-            if at.batch % every and at.batch < batches:
+            size = min(every, in_epoch - at.batch // every * every)
+            loss = None
+            try:
+                loss, seen = steps.learn(batch, size)
+                group.append((at.batch + 1, loss, rows_of(batch[0]), seen))
+            except Exception as error:
+                steps.halve(error, batch, f"epoch {at.epoch}, batch {at.batch + 1}")
+            if loss is None:  # here the error is gone, and what it held in memory
+                group = []
+                at.batch = batches.back()
+                steps.undo()
                 continue
-            if self._clip is not None:
-                nn.utils.clip_grad_norm_(model.parameters(), self._clip)
-            optimizer.step()
-            _forget_gradients(learned)
+            at.batch += 1
+            if at.batch % every and at.batch < in_epoch:
+                continue
+            self._count_in(group)
+            if steps.finish():
+                parts.scheduler.step_batch()
             at.step += 1
-            step_batch()
-            if at.batch < batches:
+            batches.mark()
+            group = []
+            if at.batch < in_epoch:
                 due = watch.within_due()
                 if due:
                     watch.within(self._done(), {"train_loss": self._mean()})
@@ -216,12 +219,18 @@ class Loop:
                     self._save_if_due(epoch_done=False)
         self._look()
 
-    def _take(self, loss: torch.Tensor, rows: int) -> None:
-        step = self.at.batch + 1
+    def _count_in(self, group: list[tuple[int, torch.Tensor, int, Seen]]) -> None:
+        """Takes in what a step has seen: (number, mean loss, rows, outputs) of its batches."""
+        for number, loss, rows, seen in group:
+            self._take(loss, rows, number)
+            for outputs, targets in seen:
+                self._tally.add(outputs, targets, self._parts.judge)
+
+    def _take(self, loss: torch.Tensor, rows: int, step: int) -> None:
         if self._look_at == 1:
             self._count(loss.item(), rows, step)
             return
-        self._unread.append((loss.detach(), rows, step))
+        self._unread.append((loss, rows, step))
         if len(self._unread) >= self._look_at:
             self._look()
 
@@ -261,14 +270,13 @@ class Loop:
         model.eval()
         total, rows, outputs, truth = 0.0, 0, [], []
         with torch.no_grad():
-            for inputs, targets in feed.straight():
-                loss, output = self._parts.losses(model, inputs, targets)
-                count = rows_of(inputs)
-                total += loss.item() * count
+            for batch in feed.straight():
+                loss, seen = self._parts.steps.measure(batch)
+                count = rows_of(batch[0])
+                total += loss * count
                 rows += count
-                if output is not None and self._parts.scores is not None:
-                    outputs.append(output)
-                    truth.append(targets)
+                outputs += [output for output, _ in seen]
+                truth += [targets for _, targets in seen]
                 self._stop_if_asked()
         figures = {("validation", "loss"): total / max(1, rows)}
         if outputs:
@@ -299,6 +307,7 @@ class Loop:
             "model": parts.model.state_dict(),
             "optimizer": parts.optimizer.state_dict(),
             "scheduler": parts.scheduler.state_dict(),
+            "steps": parts.steps.state_dict(),
             "position": vars(self.at),
             "tally": self._tally.state(),
             "bestModel": self.best_weights,
@@ -322,18 +331,13 @@ class Loop:
         parts.model.load_state_dict(content["model"])
         parts.optimizer.load_state_dict(content["optimizer"])
         notes: list[str] = parts.scheduler.load_state_dict(content["scheduler"])
+        parts.steps.load_state_dict(content["steps"])
         self.at = Position(**content["position"])
         self._tally = Tally(**content["tally"])
         self.best_weights = content["bestModel"]
         seeds.restore(content["generators"]["shared"])
         set_generators(content["generators"]["torch"])
         return notes
-
-
-def _forget_gradients(parameters: list[torch.Tensor]) -> None:
-    """What ``zero_grad`` does, without its entry in a profile: that takes 15 µs a step."""
-    for parameter in parameters:
-        parameter.grad = None
 
 
 def _joined(

@@ -15,7 +15,7 @@ from ml_runner import errors
 from ml_runner.data.samples import Samples, Tokenizer
 from ml_runner.data.samples.base import Warn
 from ml_runner.frameworks.base import CLASSIFICATION, MULTI_LABEL, Content
-from ml_runner.frameworks.pytorch import heads, losses, weights
+from ml_runner.frameworks.pytorch import heads, losses, precision, weights
 from ml_runner.frameworks.pytorch.loss import Loss
 from ml_runner.frameworks.pytorch.reading import array_tensor
 from ml_runner.frameworks.pytorch.targets import CLASSES, MULTILABEL, NUMBERS, Target
@@ -38,6 +38,8 @@ class TorchModel:
         shape: of one sample's inputs; None where it is not known, or they are no one tensor.
         making: how the module is made again: ``{"maker", "arguments"}`` and, of an output layer
             that was replaced, ``head``.
+        mixed_precision: in which it was trained; outputs are computed likewise where the device
+            can.
     """
 
     history: History | None = None
@@ -57,6 +59,7 @@ class TorchModel:
         classes: list[Any] | None,
         shape: list[int] | None,
         making: Mapping[str, Any],
+        mixed_precision: str = precision.OFF,
     ) -> None:
         self.module = module
         self.loss = loss
@@ -67,6 +70,7 @@ class TorchModel:
         self.metadata: dict[str, Any] = {}
         self._shape = shape
         self._making = dict(making)
+        self._mixed_precision = mixed_precision
         self._saved: dict[str, tuple[str, Content]] = {}
 
     @classmethod
@@ -129,9 +133,13 @@ class TorchModel:
         Raises:
             Exception: as the module raises it.
         """
+        device = next(self.module.parameters()).device
         self.module.eval()
         parts = []
-        with torch.no_grad():
+        used = precision.possible(self._mixed_precision, device)
+        if self._mixed_precision != precision.OFF:
+            self.metadata["mixedPrecision"] = used
+        with torch.no_grad(), precision.autocast(used, device):
             for start in range(0, len(X), self.batch_size):
                 rows = np.arange(start, min(start + self.batch_size, len(X)))
                 parts.append(self.loss.predictions(self._outputs_of(X, rows)))
@@ -168,6 +176,7 @@ class TorchModel:
             "task": self.task,
             "classes": self.classes,
             "shape": self._shape,
+            "mixedPrecision": self._mixed_precision,
         }
 
 
@@ -210,6 +219,7 @@ def load(path: Any, data: bytes, description: Mapping[str, Any], script: str) ->
         classes=description["classes"],
         shape=description["shape"],
         making=making,
+        mixed_precision=description.get("mixedPrecision", precision.OFF),
     )
 
 

@@ -14,14 +14,19 @@ from ml_runner.data import samples as data_samples
 from ml_runner.frameworks.base import CLASSIFICATION, REGRESSION
 from ml_runner.frameworks.pytorch import (
     building,
+    compiling,
     devices,
     failures,
     freezing,
     losses,
+    memory_format,
     optimizers,
     own_data,
+    precision,
+    recomputing,
     schedulers,
 )
+from ml_runner.frameworks.pytorch.augmenting import AugmentedBatches, augmenting
 from ml_runner.frameworks.pytorch.feed import (
     Batch,
     Feed,
@@ -37,6 +42,7 @@ from ml_runner.frameworks.pytorch.model import TorchModel
 from ml_runner.frameworks.pytorch.own_data import OwnData, OwnPart
 from ml_runner.frameworks.pytorch.reading import Batches, array_tensor, as_tensors
 from ml_runner.frameworks.pytorch.source import Asked, FromScript, Source
+from ml_runner.frameworks.pytorch.stepping import Halving, Steps
 from ml_runner.frameworks.pytorch.targets import CLASSES, MULTILABEL, NUMBERS, Target
 from ml_runner.training.epochs.sources import Part, Sources, TrainingData, counts_of
 from ml_runner.training.metrics import Outputs
@@ -81,6 +87,8 @@ class TorchNetwork:
         self._device = devices.choose(job)
         self.gpu_used = self._device.type != "cpu"
         devices.be_deterministic(bool(config.get("deterministic")), self._device)
+        self._precision = precision.of_call(job, self._device)
+        self._computed = self._precision.around(self._losses)
 
     @property
     def keeps_checkpoints(self) -> bool:
@@ -164,15 +172,19 @@ class TorchNetwork:
             list(target.classes or ()) if target is not None and target.kind == CLASSES else None
         )
         target = target or own_data.without_targets()
-        self.model: nn.Module = model.to(self._device)
+        self.model: nn.Module = self._laid_out(model.to(self._device), shape)
         self.loss: Loss = (
             losses.of_script(self._hooks.loss, config, target)
             if self._hooks.loss is not None
             else losses.build(config, target, job.default)
         ).to(self._device)
+        self._precision.meet(self.loss.name)
         self._layers = freezing.apply(job, self.model)
         self._size, self._trainable = building.count(model)
         self._optimizer = optimizers.build(config, self._layers.groups, job.default)
+        samples = None if isinstance(data, OwnData) else data.train.samples
+        own_step = self._hooks.training_step is not None
+        self._augmenting = augmenting(config, samples, self.loss, own_step=own_step)
         self._train = self._feed(data.train, self._seed)
         self._validation = None if data.validation is None else self._feed(data.validation, None)
         if isinstance(data, OwnData):
@@ -188,6 +200,22 @@ class TorchNetwork:
             default=job.default,
         )
         self._shape = None if shape is None else list(shape)
+
+    def _laid_out(self, model: nn.Module, shape: tuple[int, ...] | None) -> nn.Module:
+        """The model, with what the call says of how it is to compute."""
+        config = self._job.config
+        self._channels_last = bool(config.get("channelsLast"))
+        if self._channels_last:
+            memory_format.check(shape)
+            model = memory_format.to_channels_last(model)
+        wanted = config.get("gradientCheckpointing")
+        self._recomputed = recomputing.apply(model, wanted) if wanted else None
+        self._compiled = (
+            compiling.Compiled(model, self._job, fixed=shape is not None and not self.tokenizer)
+            if config.get("compile")
+            else None
+        )
+        return model
 
     def _first(self, part: Part) -> Any:
         """Inputs of a small batch, to try the model with."""
@@ -274,8 +302,11 @@ class TorchNetwork:
         wanted = self._job.config.get("numWorkers")
         # A worker for each thread that the job may use: decoding is what takes the time.
         workers = (0 if part.samples.in_memory else self._job.threads) if wanted is None else wanted
+        values, augmented = part.encoded.values, seed is not None and self._augmenting
         return LoaderFeed(
-            Batches(part.samples, part.encoded.values),
+            AugmentedBatches(part.samples, values, augmented)
+            if augmented
+            else Batches(part.samples, values),
             how,
             self._device,
             workers=min(workers, how.batches),
@@ -292,6 +323,16 @@ class TorchNetwork:
             TrainingDiverged, TrainingFailure, Cancelled: as the loop does.
         """
         config = self._job.config
+        self._steps = Steps(
+            self.model,
+            self._optimizer,
+            self._computed,
+            None if self.task is None else self.loss.scores,
+            self._precision,
+            batch_size=self._batch_size,
+            clip=config.get("gradientClipping"),
+            tell=self._halved,
+        )
         loop = Loop(
             Parts(
                 model=self.model,
@@ -299,8 +340,7 @@ class TorchNetwork:
                 scheduler=self._schedule,
                 train=self._train,
                 validation=self._validation,
-                losses=self._losses,
-                scores=None if self.task is None else self.loss.scores,
+                steps=self._steps,
                 judge=self.loss.values,
                 measure_train=lambda values, truth: measured.figures(
                     _numpy(self._truth(truth, values)), _numpy(values), None
@@ -310,15 +350,16 @@ class TorchNetwork:
             ),
             watch,
             accumulate=int(config.get("gradientAccumulation") or 1),
-            clip=config.get("gradientClipping"),
         )
-        if start is not None:
-            watch.restore(start.state)
-            for note in loop.restore(start.contents["pt"]):
-                self._job.warn(note)
         with failures.running(self._job, self._batch_size, self._size, self._train.rows):
             devices.keep_freed_memory()
+            if start is not None:
+                watch.restore(start.state)
+                for note in loop.restore(start.contents["pt"]):
+                    self._job.warn(note)
             loop.run()
+        if self._compiled is not None:
+            self._compiled.undo()
         return self._trained(
             loop.best_weights,
             loss=self.loss,
@@ -327,14 +368,20 @@ class TorchNetwork:
             classes=self.classes,
             shape=self._shape,
             making=self._making,
+            mixed_precision=self._precision.used,
         )
 
     def _losses(self, model: nn.Module, inputs: Any, targets: Any) -> tuple[Any, Any]:
+        if self._channels_last:
+            inputs = memory_format.inputs_so(inputs)
         if self._hooks.training_step is not None:
             batch = inputs if self._own else (inputs, targets)
             return self._step(self._hooks.training_step(model, batch))
         outputs = self._call(model, inputs)
         return self.loss(outputs, targets), outputs
+
+    def _halved(self, halving: Halving) -> None:
+        self._job.warn(halving.words(self._batch_size))
 
     def _call(self, model: nn.Module, inputs: Any) -> Any:
         """The model's outputs for a batch of inputs."""
@@ -356,6 +403,9 @@ class TorchNetwork:
         """Targets as predictions are: of shares of the classes, the greatest."""
         if self.task == CLASSIFICATION and targets.ndim > values.ndim:
             return targets.argmax(dim=1) if targets.shape[1] > 1 else targets.squeeze(1)
+        mixed = self._augmenting is not None and self._augmenting.augmentation.mixes
+        if mixed and self.task != REGRESSION:
+            return (targets > 0.5).to(values.dtype)
         return targets
 
     def _figures(
@@ -394,7 +444,7 @@ class TorchNetwork:
         self.model.eval()
         with torch.no_grad():
             for inputs, targets in feed.straight():
-                outputs.append(self._losses(self.model, inputs, targets)[1])
+                outputs.append(self._computed(self.model, inputs, targets)[1])
                 truth.append(targets)
         if any(output is None for output in outputs):
             return None  # the script's own step gives its loss alone
@@ -423,8 +473,15 @@ class TorchNetwork:
         if self._schedule.name is not None:
             facts["scheduler"] = self._schedule.name
         accumulation = int(self._job.config.get("gradientAccumulation") or 1)
-        if accumulation > 1:
-            facts["effectiveBatchSize"] = accumulation * self._batch_size
+        facts |= self._precision.facts() | self._steps.facts(accumulation)
+        if self._recomputed is not None:
+            facts["gradientCheckpointing"] = self._recomputed[:50]
+        if self._compiled is not None:
+            facts |= self._compiled.facts()
+        if self._channels_last:
+            facts["channelsLast"] = True
+        if self._augmenting is not None:
+            facts["augment"] = list(self._augmenting.augmentation.names)
         if self.gpu_used and self._device.type == "cuda":
             facts |= devices.peak(self._device)
         return facts

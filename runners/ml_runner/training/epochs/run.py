@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from ml_runner import gpu_choice, report, seeds
+from ml_runner.process import memory_limit
 from ml_runner.training import requested, run_directory, run_record
 from ml_runner.training.checkpoints import Checkpoints
 from ml_runner.training.early_stopping import EarlyStopping
@@ -67,7 +69,7 @@ def run(
         )
         job.phase("training")
         started = time.perf_counter()
-        with warnings_collected(job), job.stopping_at_checks():
+        with warnings_collected(job), job.stopping_at_checks(), _bounded(job, network):
             model = network.train(watch, metrics, resumed)
         seconds = time.perf_counter() - started + (0.0 if resumed is None else resumed.seconds)
         if event_file is not None:
@@ -112,6 +114,21 @@ def run(
     if network.gpu_used:
         body["gpuModel"] = next(iter(gpu_choice.names()), "unknown")
     return body
+
+
+# Of the job's limit. Beyond the whole of it the job is ended; below, a training can be told that
+# there is no more, and go on with smaller batches.
+_OF_THE_LIMIT = 0.95
+
+
+def _bounded(job: Job, network: Network) -> contextlib.AbstractContextManager[None]:
+    """Within it the host's allocator refuses what is beyond the job's memory limit.
+
+    Not beside a GPU, whose driver reserves addresses without taking memory.
+    """
+    if network.gpu_used:
+        return contextlib.nullcontext()
+    return memory_limit.bounded(job.record, _OF_THE_LIMIT)
 
 
 def _checkpoints(

@@ -16,7 +16,7 @@ from ml_runner import bounds, errors
 from ml_runner.data.samples import Samples, TextSamples
 from ml_runner.data.samples.base import Warn
 from ml_runner.frameworks.base import CLASSIFICATION, MULTI_LABEL
-from ml_runner.frameworks.pytorch import losses
+from ml_runner.frameworks.pytorch import losses, precision
 from ml_runner.frameworks.pytorch.huggingface import labels, lora
 from ml_runner.frameworks.pytorch.huggingface.batches import TextBatches, as_tensors, call
 from ml_runner.frameworks.pytorch.huggingface.directory import FORM, Directory
@@ -154,6 +154,7 @@ def load(weights: Path, description: Mapping[str, Any] | None) -> TextModel:
         classes=classes,
         shape=None,
         making={key: known[key] for key in ("form", "files", "maxLength") if key in known},
+        mixed_precision=known.get("mixedPrecision", precision.OFF),
     )
 
 

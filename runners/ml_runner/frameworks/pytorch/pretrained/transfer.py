@@ -64,7 +64,7 @@ def take_over(
     before = _outputs_before(matched, outputs)
     if matched.missing or matched.unexpected or (matched.shapes and before is None):
         raise weights.does_not_fit(model, matched, path)
-    new = list(matched.shapes)
+    new = [name for name in model.state_dict() if name in matched.shapes]
     fitting = {name: tensor for name, tensor in matched.state.items() if name not in new}
     model.load_state_dict(fitting, strict=False)
     return Taken(list(fitting), new, before, matched.notes)
