@@ -31,6 +31,11 @@ test("every example is run here", () => {
   expect(files.map((file) => file.replace(".json", "")).sort()).toEqual([...ORDER].sort());
 });
 
+test("the page on fine-tuning shows its example as it is run", () => {
+  const example = readFileSync(join(ROOT, "examples/fine-tune-pytorch.json"), "utf8");
+  expect(readFileSync(join(ROOT, "docs/fine-tuning.md"), "utf8")).toContain(example);
+});
+
 test.each(ORDER)("%s", async (name) => {
   const { stdout } = await promisify(execFile)(process.execPath, [BINARY, "run", `${name}.json`], {
     cwd,

@@ -177,7 +177,8 @@ def test_images_are_read_as_in_the_first_training(
     )  # fmt: skip
     config = {"pretrainedModel": "base/last_model.pt", "dataPath": "all", "epochs": 1,
               "freezeLayers": ["stem", "blocks.0"], "numWorkers": 0, "weightDecay": 0.1,
-              "optimizer": "adamw"}  # fmt: skip
+              "optimizer": "adamw", "mixedPrecision": "bf16",
+              "gradientCheckpointing": ["blocks.0", "blocks.1"]}  # fmt: skip
     report = runs.report(_fine_tune(config))
     metadata = report["metadata"]
     assert metadata["inputShape"] == [1, 10, 10]
