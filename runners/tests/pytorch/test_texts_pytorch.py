@@ -426,7 +426,7 @@ def test_directories_that_lack_something(calls: Caller) -> None:
     assert "has no tokenizer" in calls.error("fine-tune", "pytorch", _OTHER)["message"]
     (other / "model.safetensors").rename(other / "tf_model.h5")
     error = calls.error("fine-tune", "pytorch", _OTHER)
-    assert "holds weights of TensorFlow only" in error["message"]
+    assert "holds 'tf_model.h5' only, no weights" in error["message"]
     (other / "config.json").rename(other / "adapter_config.json")
     assert "an adapter alone" in calls.error("fine-tune", "pytorch", _OTHER)["message"]
     error = calls.error("predict", "auto", {"modelPath": "bert", "inputData": "reviews"})
