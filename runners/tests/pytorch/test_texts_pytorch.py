@@ -82,10 +82,6 @@ CASES = [
         {"data": "reviews", "freeze": ["embeddings", "encoder.layer.0"], "max_length": 9},
     ),
     (
-        {"dataPath": "reviews", "mixedPrecision": "bf16", "gradientCheckpointing": True},
-        {"data": "reviews", "bf16": True},
-    ),
-    (
         {"dataPath": "stars.csv", "targetColumn": "stars"},
         {"data": "stars.csv", "target": "stars", "regression": True},
     ),
@@ -119,29 +115,11 @@ def plain(texts: Path) -> list[dict[str, Any]]:
 def test_equal_to_a_plain_loop(calls: Caller, plain: list[dict[str, Any]], place: int) -> None:
     (config, case), expected = CASES[place], plain[place]
     metrics = tuned(calls, **config)["metrics"]
-    # The last bit of a sum (over another number of threads) may change how bf16 is rounded.
-    near = 1e-4 if case.get("bf16") else 1e-6
-    assert metrics["train"]["loss"] == pytest.approx(expected["train_loss"], abs=near)
-    assert metrics["validation"]["loss"] == pytest.approx(expected["val_loss"], abs=near)
+    assert metrics["train"]["loss"] == pytest.approx(expected["train_loss"], abs=1e-6)
+    assert metrics["validation"]["loss"] == pytest.approx(expected["val_loss"], abs=1e-6)
     if "regression" not in case:
         found = metrics["validation"]["accuracy"]
         assert found == pytest.approx(expected["val_accuracy"], abs=1e-12)
-
-
-def test_a_text_model_computes_later_as_it_was_trained(calls: Caller) -> None:
-    told = tuned(calls, dataPath="reviews", mixedPrecision="bf16", gradientCheckpointing=True)
-    assert told["metadata"]["gradientCheckpointing"] == ["."]
-    seen = calls.report("evaluate", "auto", {"modelPath": "out", "dataPath": "reviews"})
-    assert seen["metadata"]["mixedPrecision"] == "bf16"
-
-
-@pytest.mark.parametrize("config", [{"augment": ["flip"]}, {"channelsLast": True}])
-def test_what_is_for_images_is_refused_for_texts(calls: Caller, config: dict[str, Any]) -> None:
-    error = calls.error(
-        "fine-tune", "pytorch", {**_TRAIN, "dataPath": "reviews", **config}, gpuEnabled=False
-    )
-    assert error["type"] == "invalid-configuration"
-    assert error["metadata"]["key"] == f"config.{next(iter(config))}"
 
 
 def test_the_saved_model_is_that_of_the_plain_loop(
@@ -448,7 +426,7 @@ def test_directories_that_lack_something(calls: Caller) -> None:
     assert "has no tokenizer" in calls.error("fine-tune", "pytorch", _OTHER)["message"]
     (other / "model.safetensors").rename(other / "tf_model.h5")
     error = calls.error("fine-tune", "pytorch", _OTHER)
-    assert "holds tf_model.h5 only" in error["message"]
+    assert "holds 'tf_model.h5' only, no weights" in error["message"]
     (other / "config.json").rename(other / "adapter_config.json")
     assert "an adapter alone" in calls.error("fine-tune", "pytorch", _OTHER)["message"]
     error = calls.error("predict", "auto", {"modelPath": "bert", "inputData": "reviews"})

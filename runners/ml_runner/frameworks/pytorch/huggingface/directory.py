@@ -18,7 +18,6 @@ INDEX = ".index.json"
 _SAFETENSORS, _PICKLE = "model.safetensors", "pytorch_model.bin"
 # Files of weights, the one that the library itself would take first.
 _WEIGHTS = (_SAFETENSORS, _SAFETENSORS + INDEX, _PICKLE, _PICKLE + INDEX)
-# Weights that only other libraries read.
 _OF_OTHERS = ("tf_model.h5", "flax_model.msgpack", "model.onnx", "rust_model.ot")
 _ADAPTER = "adapter_config.json"
 # Whatever of a tokenizer may lie there: vocabularies, merges, SentencePiece models.
@@ -170,7 +169,7 @@ class Directory:
     def _no_weights(self) -> errors.ModelLoadingError:
         names = sorted(file.name for file in self.path.iterdir())
         others = [name for name in _OF_OTHERS if name in names]
-        what = f"holds {' and '.join(others)} only" if others else "holds no weights"
+        what = f"holds {some(others, 4)} only, no weights" if others else "holds no weights"
         return self.bad(
             f"{what} ({some(names, 10)})",
             f"Save the model with save_pretrained of PyTorch: {_SAFETENSORS} beside {CONFIG}.",
