@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -197,3 +198,19 @@ class DataParallel(nn.DataParallel[nn.Module]):
 def wrapped(model: nn.Module, plan: Plan) -> nn.Module:
     """The model as it is called: for ``dp``, what divides the batch among the GPUs."""
     return DataParallel(model, list(range(plan.count))) if plan.strategy == DP else model
+
+
+def check_layout(config: Mapping[str, Any], plan: Plan) -> None:
+    """Refuses what ``dp`` cannot copy to each GPU: what wraps the modules of the one model.
+
+    Raises:
+        InvalidConfiguration: ``compile`` or ``gradientCheckpointing`` with it.
+    """
+    key = next((key for key in ("compile", "gradientCheckpointing") if config.get(key)), None)
+    if plan.strategy == DP and key is not None:
+        raise errors.InvalidConfiguration(
+            f"config.{key} is given, and config.distributed: dp copies the model to each GPU at"
+            " every step, which would leave the copies without it",
+            solution=f"Send distributed: ddp, or leave {key} out.",
+            metadata={"key": f"config.{key}", "sent": config[key], "distributed": DP},
+        )

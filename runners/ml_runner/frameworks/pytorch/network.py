@@ -220,6 +220,7 @@ class TorchNetwork:
     def _laid_out(self, model: nn.Module, shape: tuple[int, ...] | None) -> nn.Module:
         """The model, with what the call says of how it is to compute."""
         config = self._job.config
+        distribution.check_layout(config, self._plan)
         self._channels_last = bool(config.get("channelsLast"))
         if self._channels_last:
             memory_format.check(shape)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ml_runner import errors
-from ml_runner.frameworks.pytorch import recomputing
+from ml_runner.frameworks.pytorch import distribution, recomputing
 
 
 class Block(nn.Module):
@@ -170,3 +170,11 @@ def test_pretrained_models_do_it_by_themselves() -> None:
     for name, value in expected.items():
         if value is not None:
             torch.testing.assert_close(value, found[name], rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("key", ["compile", "gradientCheckpointing"])
+def test_copies_on_several_gpus_are_not_wrapped(key: str) -> None:
+    distribution.check_layout({key: True}, distribution.Plan(distribution.DDP, 2, "cuda"))
+    with pytest.raises(errors.InvalidConfiguration) as caught:
+        distribution.check_layout({key: True}, distribution.Plan(distribution.DP, 2, "cuda"))
+    assert caught.value.metadata["key"] == f"config.{key}"
