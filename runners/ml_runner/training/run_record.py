@@ -6,6 +6,7 @@ It stands in ``run.json`` and in each checkpoint; whoever goes on with the run c
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -129,12 +130,19 @@ def _does_not_fit(job: Job, words: str, then: Any, now: Any) -> errors.DataLoadi
 
 
 def fingerprint(source: Path) -> str:
-    """Of a file; of a folder by the names and sizes of what lies there."""
+    """Of a file; of a folder by the names and sizes of what lies there, linked folders included."""
     if source.is_file():
         return files.fingerprint(source)
-    found = sorted(
-        f"{file.relative_to(source)}:{file.stat().st_size}"
-        for file in source.rglob("*")
-        if file.is_file()
-    )
+    found: list[str] = []
+    seen: set[tuple[int, int]] = set()
+    for place, folders, names in os.walk(source, followlinks=True):
+        status = os.stat(place)
+        if (status.st_dev, status.st_ino) in seen:  # a link that leads back
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        for file in (Path(place, name) for name in names):
+            if file.is_file():
+                found.append(f"{file.relative_to(source)}:{file.stat().st_size}")
+    found.sort()
     return hashlib.sha256("\n".join(found).encode("utf-8", "surrogateescape")).hexdigest()

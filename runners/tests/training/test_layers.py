@@ -83,6 +83,7 @@ def job_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
         (BERT, "encoder.layers.0-8", "encoder.layer.0-8"),
         (RESNET, "layer9", "layer1"),
         (RESNET, "transformer", None),
+        (BERT, "encoder.layer.40-42", None),
         (BERT, "encoder.layer.11-9", "encoder.layer.9-11"),
     ],
 )
