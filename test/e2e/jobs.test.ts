@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { boosting, FOREVER, forest as training } from "./calls.js";
@@ -262,14 +262,25 @@ describe("a job that is not there", () => {
   });
 });
 
+const NETWORK = `from torch import nn
+
+class Network(nn.Linear):
+    def __init__(self, in_features, num_classes):
+        super().__init__(in_features, num_classes)
+`;
+
 test("every tool answers a call after the tools were listed", async () => {
   const server = await start();
   const { tools } = await server.client.listTools();
   const trained = await server.report("train", { ...training(5), outputDir: "model" });
   const id = await startTraining(server, 5);
   await server.report("train", { ...boosting(5), outputDir: "rounds" });
+  writeFileSync(join(server.cwd, "net.py"), NETWORK);
+  const network = { modelScript: "net.py", dataPath: data("iris.csv"), targetColumn: "species" };
+  await server.report("train", { config: { ...network, epochs: 1 }, outputDir: "network" });
   const calls: Record<string, Record<string, unknown>> = {
     train: training(5),
+    "fine-tune": { config: { pretrainedModel: "network", dataPath: data("iris.csv"), epochs: 1 } },
     evaluate: {
       config: { modelPath: trained.artifacts!.model, dataPath: data("digits.test.csv") },
     },

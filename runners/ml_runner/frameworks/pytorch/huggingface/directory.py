@@ -180,6 +180,8 @@ class Directory:
 def _json(path: Path) -> dict[str, Any] | None:
     try:
         found = json.loads(bounds.read_bytes(path))
+    except errors.InvalidConfiguration:  # outside the roots, as what a root itself lies in
+        return None
     except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
