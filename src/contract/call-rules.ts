@@ -91,10 +91,18 @@ function requiredByAll(manifest: Manifest, action: string, config: Json): Proble
     .map((key) => ({ key: `config.${key}`, message: `'config.${key}' is required for ${action}` }));
 }
 
-/** Broken rules between config keys. */
-export function ruleProblems(rules: readonly Rule[], config: Json): Problem[] {
+/** Broken rules between config keys; `known` are the schemas of all of them. */
+export function ruleProblems(
+  rules: readonly Rule[],
+  config: Json,
+  known: Record<string, JsonSchema>,
+): Problem[] {
   const there = (key: string) => config[key] !== undefined;
   const list = (keys: readonly string[]) => keys.map((key) => `'config.${key}'`).join(", ");
+  const choices = (key: string) => {
+    const values = known[key]?.enum?.map((value) => JSON.stringify(value)).join(", ");
+    return values ? ` (${values})` : "";
+  };
   const broken = (rule: Rule): Problem[] => {
     switch (rule.kind) {
       case "requiresOneOf":
@@ -122,7 +130,7 @@ export function ruleProblems(rules: readonly Rule[], config: Json): Problem[] {
         return [
           {
             key: `config.${rule.key}`,
-            message: `'config.${rule.key}' needs ${rule.keys.length > 1 ? "one of " : ""}${list(rule.keys)} beside it`,
+            message: `'config.${rule.key}' needs ${rule.keys.length > 1 ? "one of " : ""}${list(rule.keys)}${rule.keys.length === 1 ? choices(rule.keys[0] ?? "") : ""} beside it`,
             sent: config[rule.key],
           },
         ];

@@ -50,7 +50,7 @@ function actionProblems(manifest: Manifest, name: string, args: unknown): Proble
   return [
     ...problems,
     ...frameworkProblems(manifest, name, args, args.config),
-    ...ruleProblems(action.rules, args.config),
+    ...ruleProblems(action.rules, args.config, action.input.properties?.config?.properties ?? {}),
   ];
 }
 

@@ -3,6 +3,6 @@
 from ml_runner.data.alignment import align
 from ml_runner.data.schema import Schema, TableData
 from ml_runner.data.selection import select
-from ml_runner.data.table import Table, read_table
+from ml_runner.data.table import Table, read_asked, read_table
 
-__all__ = ["Schema", "Table", "TableData", "align", "read_table", "select"]
+__all__ = ["Schema", "Table", "TableData", "align", "read_asked", "read_table", "select"]

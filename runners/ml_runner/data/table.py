@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,6 +73,17 @@ class Table:
             frame = self._delimited.parse(usecols=[index], dtype=str)
             return frame.iloc[:, 0].rename(column)
         return columns.as_text(self.frame[column])
+
+
+def read_asked(path: Path, config: Mapping[str, Any], warn: Callable[[str], None]) -> Table:
+    """``read_table`` as a call's config has it: ``header``, ``separator``, ``encoding``."""
+    return read_table(
+        path,
+        header=config.get("header"),
+        separator=config.get("separator"),
+        encoding=config.get("encoding"),
+        warn=warn,
+    )
 
 
 def read_table(

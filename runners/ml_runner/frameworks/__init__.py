@@ -6,8 +6,7 @@ import importlib
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from ml_runner import errors, manifest
-from ml_runner.nearest import nearest
+from ml_runner import errors, manifest, unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Set
@@ -67,16 +66,12 @@ def resolve_training(
     strength = max(claim for claim, _ in claims)
     if strength == 0:
         known = [name for adapter in all_adapters() for name in adapter.algorithms()]
-        near = nearest(algorithm, known)
-        raise errors.InvalidConfiguration(
+        raise unknown_name.refusal(
             f"No framework here has an algorithm '{algorithm}'",
-            solution=(f"Did you mean '{near}'? " if near else "")
-            + f"Name an estimator's class, or one of the frameworks: {', '.join(names())}.",
-            metadata={
-                "key": "config.algorithm",
-                "sent": algorithm,
-                **({"nearest": near} if near else {}),
-            },
+            f"Name an estimator's class, or one of the frameworks: {', '.join(names())}.",
+            key="config.algorithm",
+            sent=algorithm,
+            known=known,
         )
     adapter = next(adapter for claim, adapter in claims if claim == strength)
     return adapter, f"{algorithm} is an algorithm of {adapter.title}"

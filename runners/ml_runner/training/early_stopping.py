@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ml_runner import errors
-from ml_runner.nearest import nearest
+from ml_runner import unknown_name
 
 
 @dataclass
@@ -93,15 +92,11 @@ class EarlyStopping:
             if name in metrics:
                 return str(name)
         allowed = list(metrics)
-        near = nearest(str(wanted), allowed)
-        raise errors.InvalidConfiguration(
+        raise unknown_name.refusal(
             f"earlyStopping.metric '{wanted}' is not measured in this training",
-            solution=(f"Did you mean '{near}'? " if near else "")
-            + f"Measured are: {', '.join(allowed)}.",
-            metadata={
-                "key": "config.earlyStopping.metric",
-                "sent": wanted,
-                "allowed": allowed,
-                **({"nearest": near} if near else {}),
-            },
+            f"Measured are: {', '.join(allowed)}.",
+            key="config.earlyStopping.metric",
+            sent=wanted,
+            known=allowed,
+            allowed=allowed,
         )

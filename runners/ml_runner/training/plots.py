@@ -111,12 +111,7 @@ def rounds(
         first: number of the first value.
     """
     figure, axes = _axes()
-    for position, (data, values) in enumerate(series.items()):
-        numbers = np.arange(first, first + len(values))
-        marker = "o" if len(values) == 1 else None
-        axes.plot(
-            numbers, values, label=data, color=COLOURS[position], linewidth=1.8, marker=marker
-        )
+    _lines(axes, series, first, linewidth=1.8)
     if best is not None:
         axes.axvline(best, color=_GREY, linestyle="--", linewidth=1, label=f"best {unit}: {best}")
     axes.set_title(title, fontsize=12)
@@ -125,6 +120,21 @@ def rounds(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _legend(axes)
     return _png(figure)
+
+
+def _lines(
+    axes: Any, series: Mapping[str, Sequence[float]], first: int, *, linewidth: float
+) -> None:
+    """A line a data set, numbered from ``first``; a lone value is a point."""
+    for position, (data, values) in enumerate(series.items()):
+        axes.plot(
+            np.arange(first, first + len(values)),
+            values,
+            label=data,
+            color=COLOURS[position],
+            linewidth=linewidth,
+            marker="o" if len(values) == 1 else None,
+        )
 
 
 def panels(
@@ -151,16 +161,7 @@ def panels(
     figure.suptitle(title, fontsize=12)
     for position, (metric, series) in enumerate(shown):
         axes = figure.add_subplot(rows, columns, position + 1)
-        for number, (data, values) in enumerate(series.items()):
-            marker = "o" if len(values) == 1 else None
-            axes.plot(
-                np.arange(first, first + len(values)),
-                values,
-                label=data,
-                color=COLOURS[number],
-                linewidth=1.6,
-                marker=marker,
-            )
+        _lines(axes, series, first, linewidth=1.6)
         if best is not None:
             axes.axvline(best, color=_GREY, linestyle="--", linewidth=1)
         axes.set_title(metric, fontsize=10)

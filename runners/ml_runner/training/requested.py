@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from ml_runner import errors, frameworks
+from ml_runner import errors, frameworks, unknown_name
 from ml_runner.frameworks.base import CLASSIFICATION, MULTI_LABEL
-from ml_runner.nearest import nearest
 from ml_runner.training.metrics import (
     ALIASES,
     CORE,
@@ -37,17 +36,13 @@ def by_name(name: str) -> Metric:
     if found is not None:
         return found
     known = sorted({*CORE, *ALIASES, *frameworks.metric_names()})
-    near = nearest(name, known)
-    raise errors.InvalidConfiguration(
+    raise unknown_name.refusal(
         f"There is no metric '{name}'",
-        solution=(f"Did you mean '{near}'? " if near else "")
-        + f"Usual ones: {', '.join(CORE)}; beside them the frameworks' own by name.",
-        metadata={
-            "key": "config.metrics",
-            "sent": name,
-            "allowed": list(CORE),
-            **({"nearest": near} if near else {}),
-        },
+        f"Usual ones: {', '.join(CORE)}; beside them the frameworks' own by name.",
+        key="config.metrics",
+        sent=name,
+        known=known,
+        allowed=CORE,
     )
 
 

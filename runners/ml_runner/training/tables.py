@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ml_runner import errors
-from ml_runner.data import Table, TableData, align, read_table, select
+from ml_runner.data import Table, TableData, align, read_asked, select
 from ml_runner.frameworks.base import CLASSIFICATION
 from ml_runner.training import advice, targets
 from ml_runner.training.cross_validation import FoldPlan, hold_out
@@ -49,13 +49,7 @@ def read(job: Job, key: str) -> Table:
             metadata={"key": f"config.{key}"},
         )
     path: Path = job.resolve(sent, key=f"config.{key}")
-    return read_table(
-        path,
-        header=job.config.get("header"),
-        separator=job.config.get("separator"),
-        encoding=job.config.get("encoding"),
-        warn=job.warn,
-    )
+    return read_asked(path, job.config, job.warn)
 
 
 def load(job: Job, learner: Learner, plan: FoldPlan | None) -> Tables:

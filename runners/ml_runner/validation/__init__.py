@@ -79,7 +79,9 @@ def _action_problems(name: str, arguments: Any) -> list[Problem]:
     return [
         *problems,
         *rules.framework_problems(name, arguments, config),
-        *rules.rule_problems(action["rules"], config),
+        *rules.rule_problems(
+            action["rules"], config, action["input"]["properties"]["config"]["properties"]
+        ),
     ]
 
 

@@ -5,6 +5,7 @@ The twin of ``src/contract/call-rules.ts``.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from ml_runner import manifest
@@ -91,8 +92,8 @@ def _required_by_all(action: str, config: Json) -> list[Problem]:
     ]
 
 
-def rule_problems(rules: list[Json], config: Json) -> list[Problem]:
-    """Broken rules between config keys."""
+def rule_problems(rules: list[Json], config: Json, known: Json) -> list[Problem]:
+    """Broken rules between config keys; ``known`` are the schemas of all of them."""
     problems: list[Problem] = []
     for rule in rules:
         keys: list[str] = rule["keys"]
@@ -113,10 +114,12 @@ def rule_problems(rules: list[Json], config: Json) -> list[Problem]:
             )
         elif rule["kind"] == "onlyWith" and rule["key"] in config and not there:
             one_of = "one of " if len(keys) > 1 else ""
+            values = known.get(keys[0], {}).get("enum") if len(keys) == 1 else None
+            choices = f" ({', '.join(map(json.dumps, values))})" if values else ""
             problems.append(
                 Problem(
                     f"config.{rule['key']}",
-                    f"'config.{rule['key']}' needs {one_of}{_listed(keys)} beside it",
+                    f"'config.{rule['key']}' needs {one_of}{_listed(keys)}{choices} beside it",
                     {"sent": config[rule["key"]]},
                 )
             )

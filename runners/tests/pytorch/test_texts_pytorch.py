@@ -7,7 +7,6 @@ import json
 import pickle
 import shutil
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -89,18 +88,9 @@ CASES = [
         {"dataPath": "words.jsonl", "targetColumn": "tags", "batchSize": 8},
         {"data": "words.jsonl", "batch": 8},
     ),
-    *(
-        [
-            (
-                {"dataPath": "reviews", "lora": {"r": 4, "alpha": 16, "targetModules": ["query"]}},
-                {
-                    "data": "reviews",
-                    "lora": {"r": 4, "lora_alpha": 16, "target_modules": ["query"]},
-                },
-            )
-        ]
-        if find_spec("peft")
-        else []
+    (
+        {"dataPath": "reviews", "lora": {"r": 4, "alpha": 16, "targetModules": ["query"]}},
+        {"data": "reviews", "lora": {"r": 4, "lora_alpha": 16, "target_modules": ["query"]}},
     ),
 ]  # fmt: skip
 
@@ -195,7 +185,6 @@ def test_words_are_predicted_one_by_one(calls: Caller) -> None:
     assert {row["predicted_class"] for row in rows} <= {"LOC", "O", "PER"}
 
 
-@pytest.mark.skipif(find_spec("peft") is None, reason="a layer of PyTorch without peft")
 def test_adapters_are_merged_and_saved_alone(calls: Caller) -> None:
     lora = {"r": 4, "dropout": 0.1}
     report = tuned(calls, dataPath="reviews", lora=lora, learningRate=2e-2)
@@ -442,7 +431,6 @@ def test_nothing_is_downloaded(calls: Caller) -> None:
     assert "Nothing is downloaded" in error["solution"]
 
 
-@pytest.mark.skipif(find_spec("peft") is None, reason="a layer of PyTorch without peft")
 def test_adapters_of_layers_that_are_not_there(calls: Caller) -> None:
     lora = {"targetModules": ["querry"]}
     error = calls.error("fine-tune", "pytorch", {**_OTHER, "pretrainedModel": "bert", "lora": lora})

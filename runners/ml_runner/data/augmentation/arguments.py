@@ -7,8 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ml_runner import errors
-from ml_runner.nearest import nearest
+from ml_runner import errors, unknown_name
 
 
 def argument(default: Any, low: float, high: float = math.inf, *, span: bool = False) -> Any:
@@ -41,17 +40,14 @@ def checked(operation: type, name: str, sent: Mapping[str, Any], key: str) -> di
     for argument_name, value in sent.items():
         field = fields.get(argument_name)
         if field is None:
-            near = nearest(argument_name, fields)
-            raise errors.InvalidConfiguration(
+            raise unknown_name.refusal(
                 f"'{name}' has no argument '{argument_name}'",
-                solution=(f"Did you mean '{near}'? " if near else "")
-                + f"It takes: {', '.join(fields)}.",
-                metadata={
-                    "key": f"{key}.{argument_name}",
-                    "sent": value,
-                    "allowed": list(fields),
-                    **({"nearest": near} if near else {}),
-                },
+                f"It takes: {', '.join(fields)}.",
+                key=f"{key}.{argument_name}",
+                sent=value,
+                name=argument_name,
+                known=fields,
+                allowed=fields,
             )
         values[argument_name] = _value(value, field, name, key)
     return values

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ml_runner import errors, paths
-from ml_runner.data import columns, read_table, roles
+from ml_runner.data import columns, read_asked, roles
 from ml_runner.data.choose import no_such_column
 from ml_runner.data.samples import folders
 from ml_runner.data.samples.base import Roots, Warn
@@ -96,13 +96,7 @@ def no_labels(path: Path) -> errors.DataLoadingError:
 
 def _of_table(path: Path, config: Mapping[str, Any], *, roots: Roots, warn: Warn) -> ImageFiles:
     """Images named in a column, relative to the table's own folder."""
-    table = read_table(
-        path,
-        header=config.get("header"),
-        separator=config.get("separator"),
-        encoding=config.get("encoding"),
-        warn=warn,
-    )
+    table = read_asked(path, config, warn)
     known = list(table.frame.columns)
     target = config.get("targetColumn")
     for key in ("pathColumn", "targetColumn"):

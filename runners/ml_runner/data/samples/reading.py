@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ml_runner import errors, frameworks
-from ml_runner.data import Schema, Table, align, read_table, select
+from ml_runner.data import Schema, align, read_asked, select
 from ml_runner.data.samples import array_files, folders, image_sources, text_sources
 from ml_runner.data.samples.arrays import options_for
 from ml_runner.data.samples.arrays_like import arrays_like, arrays_of, one_part
@@ -96,7 +96,7 @@ def read(
         options = options_for(first.inputs, dict(config), path, first.key)
         return Parts(**{part: arrays_of(path, one, options) for part, one in loaded.items()})
     refuse_categories(config)
-    table = _table(path, config, warn)
+    table = read_asked(path, config, warn)
     if config.get("targetColumn") is None:
         known = [str(name) for name in table.frame.columns]
         raise errors.InvalidConfiguration(
@@ -323,16 +323,6 @@ def _scaling_asked(config: Mapping[str, Any]) -> str | None:
     return None if method == "none" else method
 
 
-def _table(path: Path, config: Mapping[str, Any], warn: Warn) -> Table:
-    return read_table(
-        path,
-        header=config.get("header"),
-        separator=config.get("separator"),
-        encoding=config.get("encoding"),
-        warn=warn,
-    )
-
-
 def _texts_like(
     path: Path,
     spec: Mapping[str, Any],
@@ -372,7 +362,7 @@ def _table_like(
         weight = config.get("sampleWeightColumn")
         schema = replace(schema, target=config.get("targetColumn") or schema.target, weight=weight)
     data = align(
-        _table(path, config, warn),
+        read_asked(path, config, warn),
         schema,
         with_target=with_targets,
         accepts_missing=False,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ml_runner import bounds, errors, libraries
-from ml_runner.data import columns, encoding, read_table, roles
+from ml_runner.data import columns, encoding, read_asked, roles
 from ml_runner.data.choose import no_such_column
 from ml_runner.data.samples import folders
 from ml_runner.data.samples.base import Roots, Warn
@@ -181,13 +181,7 @@ def _of_table(
     *,
     with_targets: bool,
 ) -> Texts:
-    table = read_table(
-        path,
-        header=config.get("header"),
-        separator=config.get("separator"),
-        encoding=config.get("encoding"),
-        warn=warn,
-    )
+    table = read_asked(path, config, warn)
     known = list(table.frame.columns)
     target = _target(path, config, like, known) if with_targets else None
     column = _column(table, config, like, known, target or like.get("targetColumn"))

@@ -8,8 +8,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, TypeVar
 
-from ml_runner import errors
-from ml_runner.nearest import nearest
+from ml_runner import errors, unknown_name
 
 T = TypeVar("T")
 
@@ -45,16 +44,14 @@ def resolve(sent: str, known: Mapping[str, T], *, key: str, what: str, package: 
     by_plain = {plain(name): meaning for name, meaning in known.items()}
     if (not module or f".{package}".endswith(f".{module}")) and plain(sent) in by_plain:
         return by_plain[plain(sent)]
-    near = nearest(sent.rpartition(".")[2], known)
-    raise errors.InvalidConfiguration(
+    raise unknown_name.refusal(
         f"'{sent}' is not {what} of PyTorch",
-        solution=(f"Did you mean '{near}'? " if near else "") + f"There are: {', '.join(known)}.",
-        metadata={
-            "key": key,
-            "sent": sent,
-            "allowed": list(known),
-            **({"nearest": near} if near else {}),
-        },
+        f"There are: {', '.join(known)}.",
+        key=key,
+        sent=sent,
+        name=sent.rpartition(".")[2],
+        known=known,
+        allowed=known,
     )
 
 
@@ -169,16 +166,14 @@ def same_or_refused(config: Mapping[str, Any], short: str, key: str, name: str) 
 def _unknown(
     cls: type, name: str, value: Any, known: list[str], key: str
 ) -> errors.InvalidConfiguration:
-    near = nearest(name, known)
-    return errors.InvalidConfiguration(
+    return unknown_name.refusal(
         f"{cls.__name__} has no argument '{name}'",
-        solution=(f"Did you mean '{near}'? " if near else "") + f"It has: {', '.join(known)}.",
-        metadata={
-            "key": f"{key}.{name}",
-            "sent": value,
-            "allowed": known,
-            **({"nearest": near} if near else {}),
-        },
+        f"It has: {', '.join(known)}.",
+        key=f"{key}.{name}",
+        sent=value,
+        name=name,
+        known=known,
+        allowed=known,
     )
 
 

@@ -29,25 +29,18 @@ from ml_runner.frameworks.pytorch import (
     schedulers,
     team,
 )
-from ml_runner.frameworks.pytorch.augmenting import AugmentedBatches, augmenting
-from ml_runner.frameworks.pytorch.feed import (
-    Batch,
-    Feed,
-    LoaderFeed,
-    Order,
-    StreamFeed,
-    TensorFeed,
-    as_pair,
-)
+from ml_runner.frameworks.pytorch.augmenting import augmenting
+from ml_runner.frameworks.pytorch.feed import Feed
+from ml_runner.frameworks.pytorch.feeding import Feeding
 from ml_runner.frameworks.pytorch.loop import Loop, Parts
 from ml_runner.frameworks.pytorch.loss import Loss
+from ml_runner.frameworks.pytorch.meaning import Meaning, numpy_of
 from ml_runner.frameworks.pytorch.model import TorchModel
 from ml_runner.frameworks.pytorch.own_data import OwnData, OwnPart
-from ml_runner.frameworks.pytorch.reading import Batches, array_tensor, as_tensors
+from ml_runner.frameworks.pytorch.reading import array_tensor
 from ml_runner.frameworks.pytorch.source import Asked, FromScript, Source
 from ml_runner.frameworks.pytorch.stepping import Halving, Steps
 from ml_runner.frameworks.pytorch.targets import CLASSES, MULTILABEL, NUMBERS, Target
-from ml_runner.process.ranks import threads_of
 from ml_runner.training.epochs.sources import Part, Sources, TrainingData, counts_of
 from ml_runner.training.metrics import Outputs
 
@@ -58,8 +51,6 @@ if TYPE_CHECKING:
     from ml_runner.training.epochs.watch import EpochWatch
 
 _BATCH_SIZE = 32
-# Data that lie in memory are turned into tensors at once, up to so many bytes.
-_AT_ONCE = 2 << 30
 _KINDS = {CLASSIFICATION: CLASSES, REGRESSION: NUMBERS, data_samples.MULTI_LABEL: MULTILABEL}
 
 
@@ -95,6 +86,7 @@ class TorchNetwork:
         self.classes: list[Any] | None = None
         self._plan = distribution.plan(job, self._batch_size)
         self._device = devices.choose(job)
+        self._feeding = Feeding(job, self._device, self._batch_size, self._seed)
         self._peaks: list[int] = []
         self.gpu_used = self._device.type != "cpu"
         devices.be_deterministic(bool(config.get("deterministic")), self._device)
@@ -201,6 +193,8 @@ class TorchNetwork:
         samples = None if isinstance(data, OwnData) else data.train.samples
         own_step = self._hooks.training_step is not None
         self._augmenting = augmenting(config, samples, self.loss, own_step=own_step)
+        mixes = self._augmenting is not None and self._augmenting.augmentation.mixes
+        self._meaning = Meaning(self.loss, self.task, mixes=mixes)
         self._train = self._feed(data.train, self._seed)
         self._validation = None if data.validation is None else self._feed(data.validation, None)
         if isinstance(data, OwnData):
@@ -278,74 +272,15 @@ class TorchNetwork:
             outputs = data.width
         return target, data.shape, outputs, data.inputs
 
-    def _order(self, rows: int, seed: int | None, *, shared: bool = True) -> Order:
-        """The order of a data set's samples; ``shared`` among the processes, where there are some.
-
-        Args:
-            rows: samples.
-            seed: of the shuffling; None: none.
-            shared: this process gets its share of each batch.
-        """
-        rank, size = (self._job.rank, self._job.ranks) if shared else (0, 1)
-        return Order(rows, self._batch_size, seed, rank=rank, size=size)
-
-    def _own_feed(self, part: OwnPart, seed: int | None, *, shared: bool = True) -> Feed:
-        rank, size = (self._job.rank, self._job.ranks) if shared else (0, 1)
-        # The script's own step gets the batch as its data set gives it.
-        pair = None if self._hooks.training_step is None else _whole
-        workers = int(self._job.config.get("numWorkers") or 0)
-        if part.is_stream:
-            return StreamFeed(
-                part.dataset,
-                part.rows,
-                self._batch_size,
-                self._device,
-                workers=workers,
-                seed=self._seed,
-                collate=part.collate,
-                pair=pair,
-                rank=rank,
-                size=size,
-            )
-        how = self._order(len(part.dataset), seed, shared=shared)
-        held = part.tensors
-        if held is not None and pair is None and not workers:
-            return TensorFeed(*held, how, self._device)
-        return LoaderFeed(
-            part.dataset,
-            how,
-            self._device,
-            workers=min(workers, how.batches),
-            seed=self._seed,
-            collate=part.collate,
-            pair=pair,
-        )
-
     def _feed(self, part: Part | OwnPart, seed: int | None) -> Feed:
         if isinstance(part, OwnPart):
             return self._own_feed(part, seed)
-        job = self._job
-        how = self._order(len(part), seed)
-        targets = torch.from_numpy(part.encoded.values)
-        size = 4 * len(part) * int(np.prod(part.samples.inputs_shape))
-        if part.samples.in_memory and size <= _AT_ONCE:
-            inputs = array_tensor(part.samples.batch(np.arange(len(part))))
-            return TensorFeed(inputs, targets, how, self._device)
-        wanted = job.config.get("numWorkers")
-        # A worker for each thread that the job may use: decoding is what takes the time.
-        threads = threads_of(job.threads, job.ranks)
-        workers = (0 if part.samples.in_memory else threads) if wanted is None else wanted
-        values, augmented = part.encoded.values, seed is not None and self._augmenting
-        return LoaderFeed(
-            AugmentedBatches(part.samples, values, augmented)
-            if augmented
-            else Batches(part.samples, values),
-            how,
-            self._device,
-            workers=min(workers, how.batches),
-            seed=self._seed,
-            collate=as_tensors,
-        )
+        return self._feeding.of(part, seed, None if seed is None else self._augmenting)
+
+    def _own_feed(self, part: OwnPart, seed: int | None, *, shared: bool = True) -> Feed:
+        # The script's own step gets the batch as its data set gives it.
+        as_it_is = self._hooks.training_step is not None
+        return self._feeding.own(part, seed, as_it_is=as_it_is, shared=shared)
 
     # -- training it -----------------------------------------------------------------------------
 
@@ -387,6 +322,7 @@ class TorchNetwork:
         config = self._job.config
         if isinstance(crew, team.Team):
             crew.begin(self.model, self._seed)
+        meaning = self._meaning
         self._steps = Steps(
             self.model,
             self._optimizer,
@@ -408,9 +344,9 @@ class TorchNetwork:
                 steps=self._steps,
                 judge=self.loss.values,
                 measure_train=lambda values, truth: measured.figures(
-                    _numpy(self._truth(truth, values)), _numpy(values), None
+                    numpy_of(meaning.truth(truth, values)), numpy_of(values), None
                 ),
-                measure_validation=lambda outputs, truth: self._figures(measured, outputs, truth),
+                measure_validation=lambda outputs, truth: meaning.figures(measured, outputs, truth),
                 still=self._layers.still,
             ),
             watch,
@@ -451,37 +387,6 @@ class TorchNetwork:
             return found[0], found[1]
         return found, None
 
-    def _truth(self, targets: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-        """Targets as predictions are: of shares of the classes, the greatest."""
-        if self.task == CLASSIFICATION and targets.ndim > values.ndim:
-            return targets.argmax(dim=1) if targets.shape[1] > 1 else targets.squeeze(1)
-        mixed = self._augmenting is not None and self._augmenting.augmentation.mixes
-        if mixed and self.task != REGRESSION:
-            return (targets > 0.5).to(values.dtype)
-        return targets
-
-    def _figures(
-        self, measured: Measured, outputs: list[Any], truth: list[torch.Tensor]
-    ) -> dict[str, float]:
-        said, true = self._said(outputs, truth)
-        return measured.figures(true, said.predictions, said.probabilities)
-
-    def _said(self, outputs: list[Any], truth: list[torch.Tensor]) -> tuple[Outputs, np.ndarray]:
-        """What all batches' outputs mean, and what is true, both by positions of the labels."""
-        parts = [self.loss.predictions(output) for output in outputs]
-        pairs = zip(truth, parts, strict=True)
-        true = torch.cat([self._truth(targets, part.values) for targets, part in pairs])
-        scores = [part.probabilities for part in parts if part.probabilities is not None]
-        decision = [part.decision for part in parts if part.decision is not None]
-        said = Outputs(
-            _numpy(torch.cat([part.values for part in parts])),
-            _numpy(torch.cat(scores)) if scores else None,
-            _numpy(torch.cat(decision)) if decision else None,
-        )
-        if self.task == CLASSIFICATION and true.ndim > 1:  # a label for each place of a sample
-            return Outputs(said.predictions.reshape(-1)), _numpy(true).reshape(-1)
-        return said, _numpy(true)
-
     def outputs_on(
         self, model: TorchModel, part: Part | OwnPart
     ) -> tuple[Outputs, np.ndarray] | None:
@@ -501,7 +406,7 @@ class TorchNetwork:
                 truth.append(targets)
         if any(output is None for output in outputs):
             return None  # the script's own step gives its loss alone
-        said, true = self._said(outputs, truth)
+        said, true = self._meaning.said(outputs, truth)
         if self.classes is None:
             return said, true
         labels = np.asarray(self.classes)
@@ -544,18 +449,9 @@ class TorchNetwork:
         return building.summary(self.model)
 
 
-def _whole(batch: Any) -> Batch:
-    """(the batch as it is, its targets where they can be told)."""
-    return batch, as_pair(batch)[1]
-
-
 def _classes_of(outputs: Any) -> list[int] | None:
     """Classes that nobody has named, by the outputs of a batch: two where there is one output."""
     scores = outputs if isinstance(outputs, torch.Tensor) else getattr(outputs, "logits", None)
     if not isinstance(scores, torch.Tensor):
         return None
     return list(range(scores.shape[1] if scores.ndim > 1 and scores.shape[1] > 1 else 2))
-
-
-def _numpy(values: torch.Tensor) -> np.ndarray:
-    return values.detach().cpu().numpy()

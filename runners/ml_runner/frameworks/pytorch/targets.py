@@ -9,8 +9,7 @@ from typing import Any
 
 import torch
 
-from ml_runner import errors
-from ml_runner.nearest import nearest
+from ml_runner import errors, unknown_name
 
 CLASSES, NUMBERS, MULTILABEL = "classes", "numbers", "multilabel"
 TASKS = {CLASSES: "classification", NUMBERS: "regression", MULTILABEL: "multilabel"}
@@ -106,17 +105,14 @@ def class_weights(wanted: Mapping[str, Any] | str, target: Target) -> list[float
     for label, weight in wanted.items():
         position = names.get(label)
         if position is None:
-            near = nearest(label, names)
-            raise errors.InvalidConfiguration(
+            raise unknown_name.refusal(
                 f"classWeights names '{label}', which is no class of the target",
-                solution=(f"Did you mean '{near}'? " if near else "")
-                + f"The classes are: {', '.join(list(names)[:20])}.",
-                metadata={
-                    "key": f"{key}.{label}",
-                    "sent": weight,
-                    "allowed": list(names)[:50],
-                    **({"nearest": near} if near else {}),
-                },
+                f"The classes are: {', '.join(list(names)[:20])}.",
+                key=f"{key}.{label}",
+                sent=weight,
+                name=label,
+                known=names,
+                allowed=list(names)[:50],
             )
         if (
             isinstance(weight, bool)

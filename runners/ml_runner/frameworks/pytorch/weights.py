@@ -119,6 +119,7 @@ def _check_form(path: Path, data: bytes) -> None:
             with zipfile.ZipFile(io.BytesIO(data)) as archive:
                 names = archive.namelist()
                 damaged = archive.testzip()
+        # NotImplementedError: damage can make an entry name a compression that there is not.
         except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
             raise _bad(
                 path,

@@ -9,10 +9,9 @@ from typing import Any
 
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
 
-from ml_runner import errors, frameworks
+from ml_runner import errors, frameworks, unknown_name
 from ml_runner.frameworks.base import CLASSIFICATION, REGRESSION, Estimator
 from ml_runner.frameworks.sklearn import ADAPTER
-from ml_runner.nearest import nearest
 from ml_runner.scripts import Script
 
 # Where scikit-learn keeps what predicts; the first ones are the usual ones.
@@ -124,13 +123,14 @@ def resolve(name: str, *, key: str = "config.algorithm") -> Estimator:
     known = sorted(
         {known for adapter in frameworks.all_adapters() for known in adapter.algorithms()}
     )
-    near = nearest(name.rpartition(".")[2], known)
-    hint = f"Did you mean '{near}'? " if near else ""
-    raise errors.InvalidConfiguration(
+    raise unknown_name.refusal(
         f"'{name}' is not an estimator of scikit-learn, nor of a library that works like it",
-        solution=hint + "Send the class name of a classifier or regressor, such as"
-        " RandomForestClassifier or Ridge, or its dotted name within its package.",
-        metadata={"key": key, "sent": name, **({"nearest": near} if near else {})},
+        "Send the class name of a classifier or regressor, such as RandomForestClassifier or Ridge,"
+        " or its dotted name within its package.",
+        key=key,
+        sent=name,
+        name=name.rpartition(".")[2],
+        known=known,
     )
 
 

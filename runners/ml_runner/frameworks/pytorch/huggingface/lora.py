@@ -10,9 +10,8 @@ from typing import Any
 
 from torch import nn
 
-from ml_runner import bounds, errors
+from ml_runner import bounds, errors, unknown_name
 from ml_runner.frameworks.pytorch.huggingface import library
-from ml_runner.nearest import nearest
 
 _KEY = "config.lora"
 # The call's names → the library's.
@@ -107,15 +106,11 @@ def _refuse_unknown(model: nn.Module, targets: list[str]) -> None:
         if any(name == target or name.endswith(f".{target}") for name in names):
             continue
         layers = _layers(model)
-        near = nearest(target, layers)
-        raise errors.InvalidConfiguration(
+        raise unknown_name.refusal(
             f"{type(model).__name__} has no module '{target}'",
-            solution=(f"Did you mean '{near}'? " if near else "")
-            + f"Its linear layers are called: {', '.join(layers)}.",
-            metadata={
-                "key": f"{_KEY}.targetModules",
-                "sent": target,
-                "allowed": layers,
-                **({"nearest": near} if near else {}),
-            },
+            f"Its linear layers are called: {', '.join(layers)}.",
+            key=f"{_KEY}.targetModules",
+            sent=target,
+            known=layers,
+            allowed=layers,
         )

@@ -80,7 +80,7 @@ class TextNetwork(TorchNetwork):
 
     def _feed(self, part: Any, seed: int | None) -> LoaderFeed:
         workers = int(self._job.config.get("numWorkers") or 0)
-        how = self._order(len(part), seed)
+        how = self._feeding.order(len(part), seed)
         return LoaderFeed(
             TextBatches(part.samples, part.encoded.values),
             how,
